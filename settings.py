@@ -1,0 +1,49 @@
+"""What the environment tells us, read once and checked."""
+
+from functools import cache
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def use_psycopg2(url: str) -> str:
+    """Name the driver: a bare `postgresql://` means psycopg 3 to SQLAlchemy 2.1, and that one is not installed."""
+    scheme, found, rest = url.partition("://")
+    if not found or scheme not in {"postgres", "postgresql", "postgresql+psycopg2"}:
+        raise ValueError("give a URL like postgresql://user:password@host:5432/name")
+    return f"postgresql+psycopg2://{rest}"
+
+
+class Settings(BaseSettings):
+    """Every setting of the house. The environment wins; `.env.example` shows them all."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+
+    database_url: Annotated[str, AfterValidator(use_psycopg2)] = Field(
+        "postgresql://packshot@127.0.0.1:5432/packshot", description="PostgreSQL: the truth about every job."
+    )
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey: Celery's broker and results.")
+    s3_endpoint_url: str | None = Field(
+        None, description="Any S3. For R2: https://<account>.r2.cloudflarestorage.com. Empty means Amazon's own."
+    )
+    s3_bucket: str = Field("packshot", description="The bucket that every r2:// address of ours names.")
+    s3_region: str = Field("auto", description="R2 wants auto.")
+    aws_access_key_id: SecretStr = Field(SecretStr("packshot"), description="The key of the bucket.")
+    aws_secret_access_key: SecretStr = Field(SecretStr("packshot"), description="And its secret.")
+
+    engine: Literal["preview", "gpu"] = Field("preview", description="What does the tools: the CPU preview, or a GPU.")
+    packshot_tools: str = Field("", description="Tools that this API serves, by commas; empty means all.")
+    sync_wait_s: float = Field(300, ge=0, le=3600, description="Seconds a synchronous call waits before it gets a 202.")
+    max_upload_bytes: int = Field(512 * 2**20, ge=2**20, description="The largest upload, in bytes.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
+
+    packshot_data_dir: str = Field(".local", description="Where the embedded servers keep their data.")
+    api_port: int = Field(0, ge=0, le=65535, description="Port of the embedded API; 0 picks 5000, or a free one.")
+    flower_port: int = Field(0, ge=0, le=65535, description="Port of the embedded Flower; 0 picks 5555, or a free one.")
+
+
+@cache
+def settings() -> Settings:
+    """Read the environment once per process."""
+    return Settings()
