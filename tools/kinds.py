@@ -33,3 +33,6 @@ TriggerWord = Annotated[str, Kind("trigger_word", inherited=True)]
 
 #: An image that only the caller can choose, such as the reference of `inpaint`.
 ChosenImage = Annotated[str, Kind("image", explicit=True, door="image")]
+
+#: A template can only be chosen by its id.
+TemplateId = Annotated[str, Kind("template", explicit=True)]

@@ -1,0 +1,83 @@
+"""Saying no so well that the caller can mend it in one turn."""
+
+import math
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from tools.errors import InvalidInput, MissingInput, ToolError, UnknownField
+
+#: Deeper than any request of ours, and far from Python's own limit.
+DEEPEST = 32
+
+
+def check_sound(value: Any, pointer: str = "", depth: int = 0) -> None:
+    """Refuse what JSON, PostgreSQL or a GPU cannot carry: NaN, infinities, NUL, lone surrogates, huge ints."""
+    if depth > DEEPEST:
+        raise InvalidInput(f"{pointer or 'the body'} is nested deeper than {DEEPEST} levels.")
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            check_sound(str(key), pointer, depth + 1)
+            check_sound(inner, f"{pointer}/{key}", depth + 1)
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            check_sound(inner, f"{pointer}/{index}", depth + 1)
+    elif why := unsound(value):
+        raise InvalidInput.at(pointer.lstrip("/"), why)
+
+
+def unsound(value: Any) -> str | None:
+    """Say what is wrong with one plain value, if something is."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "give a finite number."
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return "this number is too large."
+    if isinstance(value, str) and "\0" in value:
+        return "text must not contain the character NUL."
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        return "text must be valid Unicode; half of a surrogate pair is not."
+    return None
+
+
+def refuse(model: type[BaseModel], error: ValidationError) -> ToolError:
+    """Turn Pydantic's errors into one of ours: the first is the sentence, all are listed."""
+    errors = [explain(model, detail) for detail in error.errors(include_url=False)]
+    codes = {entry["code"] for entry in errors}
+    cls = next((cls for cls in (MissingInput, UnknownField) if codes == {cls.code}), InvalidInput)
+    return cls(" ".join(sentences(errors)), {"errors": errors})
+
+
+def sentences(errors: list[dict[str, Any]]) -> Iterator[str]:
+    """Write out each error, with what would be legal."""
+    for entry in errors:
+        legal = " or ".join(str(value) for value in entry.get("suggestions", []))
+        advice = f" Did you mean {legal}?" if legal else ""
+        yield f"{entry['pointer'].lstrip('/') or 'The body'}: {entry['detail']}{advice}"
+
+
+def explain(model: type[BaseModel], detail: ErrorDetails) -> dict[str, Any]:
+    """Describe one error: where, which, what would be legal."""
+    field = ".".join(str(part) for part in detail["loc"])
+    entry: dict[str, Any] = {"pointer": "/" + field.replace(".", "/"), "code": detail["type"]}
+    entry |= {"code": "invalid_input", "detail": f"{detail['msg']}.".replace("..", ".")}
+    if detail["type"] == "extra_forbidden":
+        entry |= {"code": UnknownField.code, "detail": "there is no such field."}
+        entry["suggestions"] = get_close_matches(field, model.model_fields, n=2, cutoff=0.5)
+    elif detail["type"] == "missing":
+        entry |= {"code": MissingInput.code, "detail": "this is required."}
+    else:
+        entry["suggestions"] = nearest(detail)
+    return {key: value for key, value in entry.items() if value != []}
+
+
+def nearest(detail: ErrorDetails) -> list[Any]:
+    """Name the nearest legal values."""
+    context = detail.get("ctx", {})
+    if "multiple_of" in context:
+        step = context["multiple_of"]
+        low = detail["input"] // step * step
+        return [value for value in (low, low + step) if value > 0]
+    return list(context.get("suggestions", []))

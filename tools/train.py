@@ -1,0 +1,44 @@
+"""Train a LoRA of a product from its photos."""
+
+from pydantic import Field
+
+from tools.contract import Limits, Params, Result, Settings, Tool
+from tools.kinds import Dataset, Lora, TriggerWord
+
+#: Letters, digits and underscores: such a word cannot carry loader syntax, markup or a template.
+WORD = r"^[A-Za-z0-9_]{1,64}$"
+
+
+class Training(Settings):
+    """How the model is trained; GET /api/training-config answers these defaults."""
+
+    steps: int = Field(1000, ge=1, le=10000, description="Optimizer steps.")
+    lr: float = Field(1e-4, gt=0, le=1, description="Learning rate.")
+    lora_rank: int = Field(16, ge=1, le=128, description="Rank of the LoRA.")
+    batch_size: int = Field(1, ge=1, le=16, description="Pictures per step.")
+    resolution: int = Field(1024, ge=256, le=2048, multiple_of=32, description="Longer side in training, in pixels.")
+
+
+class TrainParams(Training, Params):
+    """What train is told."""
+
+    images: Dataset = Field(max_length=2048, description="A zip of photos: an r2:// address, or the file itself.")
+    model_name: str = Field(min_length=1, max_length=200, description="What you call the model.")
+    trigger_word: str = Field(pattern=WORD, description="The word that means the product in prompts, as TOK_HANDBAG.")
+
+
+class TrainResult(Result):
+    """What train answers, and GET /api/training-status too."""
+
+    model_id: Lora
+    job_id: str
+    model_name: str
+    trigger_word: TriggerWord
+    status: str
+    model_string: str | None
+
+
+TRAIN = Tool(
+    "train", "Train a LoRA of a product from its photos.", TrainParams, TrainResult,
+    prefix="models/", suffix=".safetensors", limits=Limits(timeout_s=7200),
+)  # fmt: skip
