@@ -1,0 +1,89 @@
+"""The data directory of the house: who may use it, which ports and passwords it has, where its servers are reached."""
+
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedded import ports, seaweed
+from embedded.ports import HOST
+from tools.errors import Unavailable
+
+#: Which variable replaces which server.
+REPLACED_BY = {"valkey": "REDIS_URL", "postgres": "DATABASE_URL", "seaweedfs": "S3_ENDPOINT_URL"}
+
+NAMES = ("valkey", "postgres", *seaweed.PORTS, "api", "flower")
+
+
+@dataclass(frozen=True)
+class House:
+    """A data directory and what was settled for it."""
+
+    data: Path
+    ports: Mapping[str, int]
+    secrets: Mapping[str, str]
+
+    @property
+    def logs(self) -> Path:
+        """The folder of `<child>.log`."""
+        return self.data / "log"
+
+    def env(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Say where everything is, as environment variables; what is given wins."""
+        return {**self.defaults(given), **{name: value for name, value in given.items() if value}}
+
+    def defaults(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Say where our own servers are reached."""
+        said = {
+            "PACKSHOT_DATA_DIR": str(self.data),
+            "DATABASE_URL": f"postgresql://packshot:{self.secrets['postgres']}@{HOST}:{self.ports['postgres']}/packshot",
+            "REDIS_URL": f"redis://:{self.secrets['valkey']}@{HOST}:{self.ports['valkey']}/0",
+        }
+        if not given.get("S3_ENDPOINT_URL"):
+            said["S3_ENDPOINT_URL"] = f"http://{HOST}:{self.ports['s3']}"
+            said["AWS_ACCESS_KEY_ID"] = "packshot"
+            said["AWS_SECRET_ACCESS_KEY"] = self.secrets["s3"]
+        return said
+
+
+@contextmanager
+def lived_in(data: Path, preferred: Mapping[str, int]) -> Iterator[House]:
+    """Open a house, and keep everybody else out of its data directory meanwhile."""
+    with locked(data):
+        (data / "log").mkdir(exist_ok=True)
+        yield House(data, ports.choose(NAMES, data / "ports.json", preferred), remembered(data / "secrets.json"))
+
+
+@contextmanager
+def locked(data: Path) -> Iterator[None]:
+    """Make the directory, and hold its lock."""
+    try:
+        # Root's servers run as somebody else, who must be able to pass through.
+        data.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
+        lock = (data / "lock").open("a+")
+    except PermissionError as no:
+        raise Unavailable(f"{data} cannot be written to: mend its owner, or set PACKSHOT_DATA_DIR.") from no
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as taken:
+            lock.seek(0)
+            raise Unavailable(f"Packshot is already running on {data} (process {lock.read().strip()}).") from taken
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+def remembered(kept: Path) -> dict[str, str]:
+    """Give the passwords, made up once; only the owner can read them."""
+    known: dict[str, str] = json.loads(kept.read_text()) if kept.exists() else {}
+    made = {name: secrets.token_urlsafe(18) for name in ("postgres", "valkey", "s3", "flower")}
+    if made.keys() - known.keys():
+        kept.touch(mode=0o600)
+        kept.write_text(json.dumps({**made, **known}, indent=2) + "\n")
+    return {**made, **known}

@@ -1,0 +1,166 @@
+"""The real servers, once per run, for every test that asks for them; a test that does not ask stays pure."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from embedded import guard
+from embedded import house as houses
+from embedded.servers import servers as our_servers
+from embedded.supervisor import silent, supervised
+from settings import settings
+
+PATIENCE_S = 30
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Mapping[str, str]]:
+    """Run PostgreSQL, Valkey and S3, and name them in the environment; never those of the person who tests."""
+    data = Path(tempfile.mkdtemp(prefix="packshot-tests-"))
+    data.chmod(0o711)  # root's PostgreSQL runs as nobody
+    with (
+        houses.lived_in(data, {}) as house,
+        supervised(house.logs, silent) as supervisor,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in house.env({}).items():
+            patch.setenv(name, value)
+        for name in ("S3_BUCKET", "S3_REGION"):
+            patch.delenv(name, raising=False)
+        for server in our_servers(house, {}):
+            supervisor.start(server)
+        settings.cache_clear()
+        make_bucket()
+        yield house.env({})
+    settings.cache_clear()
+    shutil.rmtree(data)
+
+
+def make_bucket() -> None:
+    """Make the bucket of the settings."""
+    import boto3  # noqa: PLC0415 - pure tests do without it
+    from botocore.config import Config  # noqa: PLC0415 - the same
+
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=settings().s3_endpoint_url,
+        region_name=settings().s3_region,
+        aws_access_key_id=settings().aws_access_key_id.get_secret_value(),
+        aws_secret_access_key=settings().aws_secret_access_key.get_secret_value(),
+        config=Config(s3={"addressing_style": "path"}),
+    )
+    s3.create_bucket(Bucket=settings().s3_bucket)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(servers: Mapping[str, str]) -> str:
+    """Give the URL of an empty PostgreSQL database."""
+    return servers["DATABASE_URL"]
+
+
+@pytest.fixture(scope="session")
+def redis_url(servers: Mapping[str, str]) -> str:
+    """Give the URL of a Valkey."""
+    return servers["REDIS_URL"]
+
+
+@pytest.fixture(scope="session")
+def s3(servers: Mapping[str, str]) -> Mapping[str, str]:
+    """Give the environment that reaches the bucket, which exists."""
+    return {name: value for name, value in servers.items() if name.startswith(("S3_", "AWS_"))}
+
+
+@pytest.fixture(scope="session")
+def database(postgres_url: str) -> Iterator[str]:
+    """Give the URL of a database with our tables."""
+    from db import base, schema  # noqa: PLC0415 - pure tests do without it
+
+    schema.upgrade()
+    yield postgres_url
+    base.engine().dispose()
+
+
+@pytest.fixture(name="wait_until")
+def give_wait_until() -> Callable[..., None]:
+    """Give the function that polls: `wait_until(lambda: …)`."""
+    return wait_until
+
+
+def wait_until(true: Callable[[], object], patience_s: float = PATIENCE_S, why: Callable[[], str] = str) -> None:
+    """Poll until it is true, or fail and say why."""
+    until = time.monotonic() + patience_s
+    while not true():
+        if time.monotonic() > until:
+            pytest.fail(f"waited {patience_s:g} s in vain: {why()}")
+        time.sleep(0.02)
+
+
+@dataclass
+class Process:
+    """A program under test, in a group of its own."""
+
+    popen: "subprocess.Popen[bytes]"
+    log: Path
+
+    def said(self) -> str:
+        """Give all that it printed."""
+        return self.log.read_text(errors="replace")
+
+    def wait_for(self, true: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
+        """Poll until it is true; fail, with what the program said, when it is not, or the program has ended."""
+        wait_until(lambda: true() or self.popen.poll() is not None, patience_s, self.said)
+        if not true():
+            pytest.fail(f"ended with {self.popen.returncode}: {self.said()}")
+
+    def kill(self) -> None:
+        """End the whole group, as a power cut would."""
+        guard.tell(-self.popen.pid, signal.SIGKILL)
+        self.popen.wait()
+
+
+@dataclass
+class Processes:
+    """Starts programs; the fixture ends them."""
+
+    folder: Path
+    started: list[Process] = field(default_factory=list)
+
+    def start(self, *command: str, env: Mapping[str, str] | None = None) -> Process:
+        """Start a program with our environment and what `env` adds; `python` and our own programs are found."""
+        log = self.folder / f"{len(self.started)}-{Path(command[0]).name}.log"
+        beside = Path(sys.executable).parent / command[0]
+        program = str(beside) if beside.exists() else command[0]
+        with log.open("wb") as out:
+            popen = subprocess.Popen(
+                [program, *command[1:]], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
+            )  # fmt: skip
+        self.started.append(Process(popen, log))
+        return self.started[-1]
+
+    def worker(self, queues: str, *options: str, env: Mapping[str, str] | None = None) -> Process:
+        """Start a Celery worker of ours on these queues, and wait until it takes tasks."""
+        name = f"{queues.replace(',', '-')}-{len(self.started)}@test"
+        started = self.start(
+            "celery", "-A", "tasks.app", "worker", "-n", name, "-Q", queues, "-l", "INFO", *options, env=env
+        )
+        started.wait_for(lambda: f"{name} ready" in started.said())
+        return started
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    """Start programs that surely end with the test, as in `processes.worker("main")`."""
+    starter = Processes(tmp_path)
+    yield starter
+    for each in reversed(starter.started):
+        each.kill()
