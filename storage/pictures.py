@@ -1,0 +1,111 @@
+"""Pictures of strangers, decoded and written anew: what comes out is pixels and nothing else."""
+
+import io
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image, ImageCms, ImageOps
+from PIL.PngImagePlugin import PngInfo
+
+from storage.address import readable
+from tools.errors import NotAnImage, PathNotAllowed, TooLarge
+from tools.mask import SCENE_CHUNK
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+MAX_PIXELS = 50_000_000
+MIN_SIDE_PX = 8
+MAX_PROFILE_BYTES = 4 * 2**20
+
+#: What Pillow's decoders have been seen to raise on broken files; OSError holds "cannot identify" and "truncated".
+DECODER_ERRORS = (OSError, SyntaxError, ValueError, ArithmeticError, LookupError, TypeError, struct.error, zlib.error)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A clean picture: a PNG in RGB or RGBA, upright, 8 bits a channel; sides in pixels."""
+
+    png: bytes
+    width: int
+    height: int
+
+
+def clean(data: bytes) -> Picture:
+    """Decode a PNG, JPEG or WebP and write it anew, without metadata but for the scene of a mask.
+
+    Raises NotAnImage or TooLarge.
+    """
+    image, scene = decode(data)
+    upright = ImageOps.exif_transpose(eight_bits(in_srgb(image)))
+    written = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+    return Picture(encode(written, scene), written.width, written.height)
+
+
+def decode(data: bytes) -> tuple[Image.Image, str | None]:
+    """Read the first frame, and the scene's address if the file names one."""
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        check_size(image)
+        image.load()
+        return image, scene_of(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise too_large() from error
+    except DECODER_ERRORS as error:
+        raise NotAnImage("The file is not a picture that we can read: send a whole PNG, JPEG or WebP.") from error
+
+
+def check_size(image: Image.Image) -> None:
+    """Refuse by the header, before a pixel is decoded."""
+    if image.width * image.height > MAX_PIXELS:
+        raise too_large()
+    if min(image.size) < MIN_SIDE_PX:
+        raise NotAnImage(
+            f"The picture is {image.width}x{image.height}: send one of at least {MIN_SIDE_PX} pixels a side."
+        )
+
+
+def too_large() -> TooLarge:
+    """Say how large a picture may be. Pillow's own limit warns first and is global, so it is not ours."""
+    return TooLarge(f"The picture has more than {MAX_PIXELS // 10**6} megapixels: scale it down.")
+
+
+def scene_of(image: Image.Image) -> str | None:
+    """Read the one text chunk that is kept, if it names a file that a caller may name."""
+    text = str(image.info.get(SCENE_CHUNK, ""))
+    try:
+        return str(readable(text))
+    except PathNotAllowed:
+        return None
+
+
+def in_srgb(image: Image.Image) -> Image.Image:
+    """Turn the colours of a profile (Display P3, Adobe RGB, a press's CMYK) into sRGB, as the profile is not kept."""
+    profile = image.info.get("icc_profile")
+    if image.mode not in {"RGB", "RGBA", "CMYK"} or not profile or len(profile) > MAX_PROFILE_BYTES:
+        return image
+    target: Any = "RGB" if image.mode == "CMYK" else image.mode
+    try:
+        given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        moved = ImageCms.profileToProfile(image, given, ImageCms.createProfile("sRGB"), outputMode=target)
+    except (ImageCms.PyCMSError, *DECODER_ERRORS):
+        return image  # a broken profile says nothing about the pixels
+    return moved or image
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """Scale 16-bit grey down: Pillow's own conversion cuts everything above 255 to white."""
+    if not image.mode.startswith("I"):
+        return image
+    return image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+
+
+def encode(image: Image.Image, scene: str | None) -> bytes:
+    """Write a PNG, quickly rather than tightly."""
+    info = PngInfo()
+    if scene:
+        info.add_text(SCENE_CHUNK, scene)
+    image.info.clear()  # or Pillow would write what it finds there, such as a profile or a transparent colour
+    out = io.BytesIO()
+    image.save(out, "PNG", pnginfo=info, compress_level=1)
+    return out.getvalue()
