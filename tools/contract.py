@@ -82,6 +82,11 @@ class Tool:
         """The fields of the result that carry something, by name."""
         return kinds(self.result)
 
+    @property
+    def trains(self) -> bool:
+        """Whether it makes a model."""
+        return any(kind.name == "lora" for kind in self.gives.values())
+
     def check(self, given: Mapping[str, Any]) -> Params:
         """Turn plain JSON into params; the one door for them. Raises InvalidInput, which names every bad field."""
         check_sound(given)

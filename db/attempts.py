@@ -1,0 +1,72 @@
+"""The attempts on our own queue: claimed once, beating while they run, and their outcome."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+
+from db.base import soon, transaction
+from db.jobs import Attempt, Event, Job
+
+#: An attempt whose worker has not been heard of for so long is lost, in seconds.
+STALE_S = 30
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known of an attempt. Times in seconds, by the database's clock."""
+
+    outcome: dict[str, Any] | None
+    claimed: bool
+    stale: bool
+    sends: int
+
+
+def claim(attempt_id: UUID, worker: str) -> dict[str, Any] | None:
+    """Take an attempt, once and for all: what its handler is told, or None if another has it or it has ended."""
+    mine = update(Attempt).where(
+        Attempt.id == attempt_id, Attempt.claimed_at.is_(None), Attempt.ended_at.is_(None)
+    )  # fmt: skip
+    taken = mine.values(claimed_at=soon(0), beat_at=soon(0), worker=worker).returning(Attempt.job_id)
+    with transaction() as session:
+        job_id = session.scalar(taken)
+        if job_id is None:
+            return None
+        job = session.execute(select(Job.tool, Job.params, Job.found).where(Job.id == job_id)).one()
+    told = {"tool": job.tool, "params": job.params, "found": job.found}
+    return {"job_id": str(job_id), "attempt_id": str(attempt_id), **told}
+
+
+def beat(attempt_id: UUID, progress: float, stage: str) -> bool:
+    """Say that the attempt goes on, and how far it is (0 to 1). False: it was ended meanwhile, so stop."""
+    alive = update(Attempt).where(Attempt.id == attempt_id, Attempt.ended_at.is_(None)).values(beat_at=soon(0))
+    with transaction() as session:
+        job_id = session.scalar(alive.returning(Attempt.job_id))
+        if job_id is None:
+            return False
+        going = update(Job).where(Job.id == job_id, Job.status == "processing")
+        session.execute(going.values(progress=func.greatest(Job.progress, progress), stage=stage))
+        return True
+
+
+def finish(attempt_id: UUID, outcome: dict[str, Any]) -> UUID | None:
+    """Write down what the attempt came to; the job's id, or None if it was ended meanwhile."""
+    live = update(Attempt).where(Attempt.id == attempt_id, Attempt.ended_at.is_(None))
+    with transaction() as session:
+        job_id = session.scalar(live.values(outcome=outcome, beat_at=soon(0)).returning(Attempt.job_id))
+        if job_id is not None:
+            session.add(Event(job_id=job_id, name="handled"))
+        return job_id
+
+
+def look(attempt_id: UUID) -> Seen:
+    """Look at an attempt."""
+    stale = Attempt.beat_at < soon(-STALE_S)
+    with transaction() as session:
+        row = session.execute(
+            select(Attempt.outcome, Attempt.claimed_at, stale.label("stale"), Attempt.sends).where(
+                Attempt.id == attempt_id
+            )
+        ).one()
+    return Seen(row.outcome, row.claimed_at is not None, bool(row.stale), row.sends)

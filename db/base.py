@@ -1,0 +1,93 @@
+"""The engine, the session, and the database's clock."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from sqlalchemy import JSON, ColumnElement, Engine, MetaData, create_engine, func
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.types import DateTime, Text, Uuid
+
+from settings import settings
+from tools.errors import Unavailable
+
+#: Threads wait in Python, never with a connection, so a few are enough for hundreds of callers.
+POOL_SIZE = 8
+
+#: Every statement has its own end: a hung server must not hang a worker thread.
+OPTIONS = "-c statement_timeout=10000 -c lock_timeout=8000 -c idle_in_transaction_session_timeout=30000 -c jit=off"
+
+
+class Base(DeclarativeBase):
+    """The mother of the tables."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    #: JSON, not JSONB: JSONB reorders keys, and an answer keeps the seed's order.
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
+        dict[str, Any]: JSON,
+        str: Text,
+        Uuid: Uuid,
+    }
+
+
+#: A point in the database's time.
+Moment = DateTime(timezone=True)
+
+
+@cache
+def engine() -> Engine:
+    """Open the pool of this process."""
+    opened = create_engine(
+        settings().database_url,
+        pool_size=POOL_SIZE,
+        max_overflow=2,
+        pool_timeout=5,
+        pool_pre_ping=True,  # so that a restart of PostgreSQL costs no request
+        connect_args={"connect_timeout": 2, "options": OPTIONS, "application_name": "packshot"},
+    )
+    # A child that shared its parent's sockets would read the parent's answers.
+    os.register_at_fork(after_in_child=lambda: opened.dispose(close=False))
+    return opened
+
+
+@cache
+def sessions() -> sessionmaker[Session]:
+    """Make the session factory of this process."""
+    return sessionmaker(engine(), expire_on_commit=False)
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """Run one transaction: commit at the end, roll back on any error. Raises Unavailable while the database is down."""
+    with reachable(), sessions().begin() as session:
+        yield session
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Turn "the database is down" into an error of ours; other errors of the database are bugs and stay."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        raise Unavailable("The database does not answer: try again soon.") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise Unavailable("The database went away: try again soon.") from error
+        raise
+
+
+def soon(seconds: float) -> ColumnElement[Any]:
+    """Say when, in the database's time: a worker whose clock is wrong must not matter."""
+    return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)

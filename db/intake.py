@@ -1,0 +1,172 @@
+"""How a job becomes a row: from HTTP with an idempotency key, from Python with its whole canvas."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, ForeignKey, func, literal, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from db.base import Base, Moment, engine, reachable, soon, transaction
+from db import models
+from db.jobs import BLOCKED, SEND_AGAIN_S, Event, Job
+from tools.contract import Tool
+from tools.errors import CanvasReused, IdempotencyInProgress, IdempotencyMismatch
+
+#: Seconds that a job in a canvas may wait for the steps before it.
+BLOCKED_S = 7 * 24 * 3600
+
+
+class IdempotencyKey(Base):
+    """A key that a caller sent with a request, and the job it made."""
+
+    __tablename__ = "idempotency_keys"
+
+    route: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    #: SHA-256 of the request, so that a key cannot mean two things.
+    fingerprint: Mapped[str]
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(Moment, server_default=text("clock_timestamp()"))
+
+
+@dataclass(frozen=True)
+class Key:
+    """An idempotency key as it came: scope, name, and what it stands for."""
+
+    route: str
+    key: str
+    fingerprint: str
+
+
+@dataclass
+class Planned:
+    """A job that a canvas will make: as a row before its message."""
+
+    id: UUID
+    tool: Tool
+    given: dict[str, Any]
+    root_id: UUID
+    upstream: list[UUID] = field(default_factory=list)
+    members: list[UUID] = field(default_factory=list)
+    #: The message of a job that comes first; those after it are brought by the step before.
+    signature: dict[str, Any] | None = None
+    not_before: datetime | None = None
+    start_by: datetime | None = None
+    #: A chord's body is named by each of its members, so it may be known already.
+    shared: bool = False
+
+    @property
+    def first(self) -> bool:
+        """Its own message is being sent now."""
+        return self.signature is not None
+
+
+def accept(job_id: UUID, tool: Tool, given: dict[str, Any], params: dict[str, Any], priority: int) -> None:
+    """Take in a job from HTTP: one statement, which is a transaction of its own. No ORM: this is the hot path."""
+    with reachable(), engine().connect() as connection:
+        insert_one(connection.execution_options(isolation_level="AUTOCOMMIT"), job_id, tool, given, params, priority)
+
+
+def accept_once(
+    key: Key, job_id: UUID, tool: Tool, given: dict[str, Any], params: dict[str, Any], priority: int
+) -> tuple[UUID, bool]:
+    """Take in a job under a key, or find the job that the key made: (id, whether it is new).
+
+    Raises:
+        IdempotencyMismatch: the key was used with another request.
+        IdempotencyInProgress: the first request with this key is still being taken in.
+    """
+    with reachable(), engine().begin() as connection:
+        lock = func.pg_try_advisory_xact_lock(func.hashtextextended(f"{key.route}\n{key.key}", 0))
+        if not connection.scalar(select(lock)):
+            raise IdempotencyInProgress
+        if known := recall(connection, key):
+            return known, False
+        insert_one(connection, job_id, tool, given, params, priority)
+        row = {"route": key.route, "key": key.key, "fingerprint": key.fingerprint, "job_id": job_id}
+        connection.execute(insert(IdempotencyKey).values(row))
+        return job_id, True
+
+
+def find_key(key: Key) -> UUID | None:
+    """Find the job that a key made, before anything is done for a request that repeats it."""
+    with reachable(), engine().connect() as connection:
+        return recall(connection, key)
+
+
+def recall(connection: Connection, key: Key) -> UUID | None:
+    """Read what a key made. Raises IdempotencyMismatch."""
+    found = connection.execute(
+        select(IdempotencyKey.job_id, IdempotencyKey.fingerprint).where(
+            IdempotencyKey.route == key.route, IdempotencyKey.key == key.key
+        )
+    ).one_or_none()
+    if found and found.fingerprint != key.fingerprint:
+        raise IdempotencyMismatch
+    return found.job_id if found else None
+
+
+def insert_one(
+    connection: Connection, job_id: UUID, tool: Tool, given: dict[str, Any], params: dict[str, Any], priority: int
+) -> None:
+    """Insert the job, its event and, if it trains, its model."""
+    row = {"id": job_id, "root_id": job_id, "tool": tool.name, "given": given, "params": params, "priority": priority}
+    row |= {"due_at": soon(SEND_AGAIN_S), "start_by": soon(tool.limits.start_within_s)}
+    made = insert(Job).values(row).returning(Job.id).cte("made")
+    told = insert(Event).from_select(["job_id", "name"], select(made.c.id, literal("accepted")))
+    connection.execute(told.add_cte(made))
+    if tool.trains:
+        models.expect(connection, job_id, params)
+
+
+def remember(planned: list[Planned], *, root: bool) -> None:
+    """Take in the jobs of a canvas whose first message is about to be sent; what is known already stays.
+
+    Args:
+        planned: The jobs in their order; only the first can be one whose message is being sent now.
+        root: Whether the message is sent from outside of any task.
+
+    Raises:
+        CanvasReused: the last ids of this canvas belong to an earlier sending of it.
+    """
+    with transaction() as session:
+        ids = [job.id for job in planned]
+        known = set(session.scalars(select(Job.id).where(Job.id.in_(ids))))
+        own = planned[0]
+        starts = own.id not in known if own.first else root
+        if starts and any(job.id in known and not (job.first or job.shared) for job in planned):
+            raise CanvasReused
+        for job in planned:
+            if job.id not in known or job.shared:
+                insert_planned(session, job)
+
+
+def insert_planned(session: Session, job: Planned) -> None:
+    """Insert a job and its event; to a chord's body that is known, add what this member says of it."""
+    statement = insert(Job).values(planned_row(job))
+    if job.shared:
+        merged = {name: text(f"ARRAY(SELECT DISTINCT unnest(jobs.{name} || excluded.{name}))") for name in EDGES}
+        statement = statement.on_conflict_do_update(index_elements=["id"], set_=merged)
+    else:
+        statement = statement.on_conflict_do_nothing()
+    made = statement.returning(Job.id).cte("made")
+    told = insert(Event).from_select(["job_id", "name"], select(made.c.id, literal("accepted")))
+    session.execute(told.add_cte(made))
+
+
+#: The columns in which the members of a chord each know their own part.
+EDGES = ("upstream", "members")
+
+
+def planned_row(job: Planned) -> dict[str, Any]:
+    """Write the job down: due soon if its message is being sent, else when its time is over."""
+    start_by = job.start_by or soon(job.tool.limits.start_within_s if job.first else BLOCKED_S)
+    due_at = (job.not_before or soon(SEND_AGAIN_S)) if job.first else start_by
+    return {
+        "id": job.id, "tool": job.tool.name, "given": job.given, "root_id": job.root_id, "signature": job.signature,
+        "stage": "queued" if job.first else BLOCKED, "upstream": job.upstream, "members": job.members,
+        "not_before": job.not_before, "start_by": start_by, "due_at": due_at,
+    }  # fmt: skip

@@ -1,0 +1,199 @@
+"""A job and its attempts: the tables, and the transitions as methods."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+from sqlalchemy import ARRAY, BigInteger, Float, ForeignKey, Identity, Index, SmallInteger, Uuid, text
+from sqlalchemy.orm import Mapped, WriteOnlyMapped, mapped_column, relationship
+
+from db.base import Base, Moment, soon
+from tools.errors import Poisoned
+
+Status = Literal["pending", "processing", "completed", "failed", "cancelled", "expired"]
+ENDED = frozenset({"completed", "failed", "cancelled", "expired"})
+
+#: The stages that decide what a pending job needs.
+BLOCKED = "waiting_for_upstream"
+THROTTLED = "throttled"
+
+#: Attempts at one job; a fourth would only kill a fourth worker.
+MOST_ATTEMPTS = 3
+
+#: Seconds after which somebody looks whether what should have happened did happen.
+SEND_AGAIN_S = 10
+SUBMIT_AGAIN_S = 15
+LOOK_AGAIN_S = 10
+THROTTLED_S = 300
+
+
+class Event(Base):
+    """Something that happened to a job. A trigger tells those who listen."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index("ix_events_job_id_id", "job_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    at: Mapped[datetime] = mapped_column(Moment, server_default=text("clock_timestamp()"))
+    name: Mapped[str]
+    data: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+
+
+class Attempt(Base):
+    """One run of a job on a remote; an intent until the remote has an id for it."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        Index("uq_attempts_job_id_n", "job_id", "n", unique=True),
+        # Two live runs of one job never exist.
+        Index("uq_attempts_live", "job_id", unique=True, postgresql_where=text("ended_at IS NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    n: Mapped[int] = mapped_column(SmallInteger)
+    #: What the remote calls it; NULL = nobody knows yet whether the remote has it.
+    remote_id: Mapped[str | None]
+    #: Who runs it, since when, and when he last said so.
+    worker: Mapped[str | None]
+    claimed_at: Mapped[datetime | None] = mapped_column(Moment)
+    beat_at: Mapped[datetime | None] = mapped_column(Moment)
+    outcome: Mapped[dict[str, Any] | None]
+    #: How often it was handed to the remote.
+    sends: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
+    created_at: Mapped[datetime] = mapped_column(Moment, server_default=text("clock_timestamp()"))
+    ended_at: Mapped[datetime | None] = mapped_column(Moment)
+
+
+class Job(Base):
+    """One call of one tool; its id is the Celery task id."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index("ix_jobs_due_at", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("ix_jobs_created_at_id", "created_at", "id"),
+        Index("ix_jobs_in_flight", "tool", postgresql_where=text("status = 'processing'")),
+        Index(
+            "ix_jobs_throttled",
+            *("tool", "priority", "created_at"),
+            postgresql_where=text("status = 'pending' AND stage = 'throttled'"),
+        ),
+        Index(
+            "ix_jobs_upstream", "upstream", postgresql_using="gin", postgresql_where=text("cardinality(upstream) > 0")
+        ),
+        Index("ix_jobs_members", "members", postgresql_using="gin", postgresql_where=text("cardinality(members) > 0")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tool: Mapped[str]
+    status: Mapped[str] = mapped_column(default="pending", server_default="pending")
+    #: Says more than the status, and is free to grow: queued, throttled, sampling …
+    stage: Mapped[str] = mapped_column(default="queued", server_default="queued")
+    #: 0 somebody waits for it, 1 a single job, 2 one of a batch. The lowest goes first.
+    priority: Mapped[int] = mapped_column(SmallInteger, default=1, server_default="1")
+    #: The first task of its canvas, and the jobs of ours that come directly before it there.
+    root_id: Mapped[UUID]
+    upstream: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), default=list, server_default="{}")
+    #: The tasks, ours or not, whose chord it is the body of: a chord's size is lost with Redis.
+    members: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), default=list, server_default="{}")
+    #: The jobs whose results it was handed: its lineage.
+    drawn: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), default=list, server_default="{}")
+    #: What the caller gave; with references read and gaps filled; what the ids in it stand for.
+    given: Mapped[dict[str, Any]]
+    params: Mapped[dict[str, Any] | None]
+    found: Mapped[dict[str, Any] | None]
+    progress: Mapped[float] = mapped_column(Float, default=0.0, server_default="0")
+    result: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    #: What its last attempt came to, with engine, warnings and facts.
+    outcome: Mapped[dict[str, Any] | None]
+    #: The Celery message that carries it on; NULL = a plain one, or one that the step before brings.
+    signature: Mapped[dict[str, Any] | None]
+    sends: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
+    #: When somebody must look after it; NULL = nobody.
+    due_at: Mapped[datetime | None] = mapped_column(Moment)
+    not_before: Mapped[datetime | None] = mapped_column(Moment)
+    start_by: Mapped[datetime | None] = mapped_column(Moment)
+    created_at: Mapped[datetime] = mapped_column(Moment, server_default=text("clock_timestamp()"))
+    started_at: Mapped[datetime | None] = mapped_column(Moment)
+    ended_at: Mapped[datetime | None] = mapped_column(Moment)
+    settled_at: Mapped[datetime | None] = mapped_column(Moment)
+
+    attempts: Mapped[list[Attempt]] = relationship(lazy="selectin", order_by=Attempt.n)
+    events: WriteOnlyMapped[Event] = relationship(passive_deletes=True)
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The attempt that is under way."""
+        return next((attempt for attempt in self.attempts if attempt.ended_at is None), None)
+
+    @property
+    def blocked(self) -> bool:
+        """It waits for a step before it, which will bring its message."""
+        return self.status == "pending" and self.stage == BLOCKED
+
+    def hold(self, stage: str, signature: dict[str, Any], due_at: Any) -> None:
+        """Stay pending with its message kept here, until it is due."""
+        self.signature, self.stage, self.due_at = signature, stage, due_at
+        self._tell(stage)
+
+    def start(self, params: dict[str, Any], found: dict[str, Any], signature: dict[str, Any]) -> Attempt:
+        """→ processing, with an attempt as an intent. From the commit on, the job is parked."""
+        self.params, self.found, self.signature = params, found, signature
+        self.status, self.started_at = "processing", soon(0)
+        return self._try("started")
+
+    def submitted(self, remote_id: str) -> None:
+        """Note what the remote calls the attempt."""
+        if self.attempt:  # it may have ended before the word of its beginning came
+            self.attempt.remote_id, self.due_at = remote_id, soon(LOOK_AGAIN_S)
+
+    def lose(self) -> Attempt | None:
+        """Give up the attempt, which is proved dead, and make a new one; None after the last."""
+        lost = self.attempt
+        if lost is None or len(self.attempts) >= MOST_ATTEMPTS:
+            return None
+        lost.ended_at = soon(0)
+        return self._try("attempt_lost")
+
+    def poison(self) -> bool:
+        """→ failed: it has killed enough workers."""
+        return self.end("failed", error=Poisoned().problem())
+
+    def end(
+        self, status: Status, *, result: dict[str, Any] | None = None, error: dict[str, Any] | None = None,
+        outcome: dict[str, Any] | None = None,
+    ) -> bool:  # fmt: skip
+        """→ completed, failed, cancelled or expired. The first word is the last word: False if it had ended."""
+        if self.status in ENDED:
+            return False
+        # Nobody waits for the message of a blocked job: Celery brings it, or nothing does.
+        self.due_at = None if self.blocked else soon(0)
+        self.result, self.error, self.outcome = result, error, outcome
+        self.status, self.stage, self.ended_at, self.sends = status, status, soon(0), 0
+        if status == "completed":
+            self.progress = 1.0
+        if self.attempt:
+            self.attempt.ended_at = soon(0)
+        self._tell(status)
+        return True
+
+    def settle(self) -> None:
+        """What follows the ended job has been sent on."""
+        if self.status in ENDED:
+            self.due_at, self.settled_at = None, soon(0)
+
+    def unsettle(self) -> None:
+        """What followed it was lost: it must be sent again."""
+        self.due_at, self.settled_at = soon(0), None
+
+    def _try(self, name: str) -> Attempt:
+        attempt = Attempt(id=uuid4(), n=len(self.attempts) + 1, sends=0)
+        self.attempts.append(attempt)
+        self.stage, self.due_at, self.sends = "waiting_for_gpu", soon(SUBMIT_AGAIN_S), 0
+        self._tell(name, attempt=str(attempt.id), n=attempt.n)
+        return attempt
+
+    def _tell(self, name: str, **data: Any) -> None:
+        self.events.add(Event(name=name, data=data))

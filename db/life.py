@@ -1,0 +1,143 @@
+"""What happens to a job together with its neighbours, in one transaction each."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.orm import Session
+
+from db import models, templates
+from db.base import soon, transaction
+from db.jobs import BLOCKED, SEND_AGAIN_S, THROTTLED, Job, Status
+from tools.binding import Handed
+from tools.contract import Params, Tool
+from tools.errors import UpstreamFailed
+
+#: The channel on which a watcher hears that a job has become due.
+DUE_CHANNEL = "packshot_due"
+
+#: Seconds that a watcher has for the jobs that it claimed, before another one may.
+LEASE_S = 30
+
+#: As far back as words and ids are inherited.
+FURTHEST = 20
+
+#: How the ids among the params are looked up, by kind.
+LOOKUPS = {"lora": models.find_ready, "template": templates.find}
+
+
+def lock(session: Session, job_id: UUID) -> Job | None:
+    """Lock a job for a transition."""
+    return session.get(Job, job_id, with_for_update={"of": Job}, populate_existing=True)
+
+
+def claim_due(limit: int) -> list[UUID]:
+    """Take due jobs under a lease; several watchers never get the same."""
+    due = select(Job.id).where(Job.due_at <= soon(0)).order_by(Job.due_at).limit(limit)
+    claimed = update(Job).where(Job.id.in_(due.with_for_update(skip_locked=True))).values(due_at=soon(LEASE_S))
+    with transaction() as session:
+        return list(session.scalars(claimed.returning(Job.id).execution_options(synchronize_session=False)))
+
+
+def look_up(session: Session, tool: Tool, params: Params) -> dict[str, dict[str, Any]]:
+    """Read what the ids among the params stand for. Raises ModelNotFound, ModelNotReady, TemplateNotFound."""
+    return {
+        name: LOOKUPS[kind.name](session, getattr(params, name))
+        for name, kind in tool.takes.items()
+        if kind.name in LOOKUPS
+    }
+
+
+def end(
+    session: Session, job: Job, status: Status, *, result: dict[str, Any] | None = None,
+    error: dict[str, Any] | None = None, outcome: dict[str, Any] | None = None,
+) -> bool:  # fmt: skip
+    """End a locked job, and with it what it blocks or what can no longer run. False if it had ended."""
+    was_in_flight = job.status == "processing"
+    if not job.end(status, result=result, error=error, outcome=outcome):
+        return False
+    if status != "completed":
+        drop_downstream(session, job.id)
+    if was_in_flight:
+        free_place(session, job.tool)
+    return True
+
+
+def drop_downstream(session: Session, job_id: UUID) -> None:
+    """Cancel the jobs that would have followed one that did not complete."""
+    for job in session.scalars(select(Job).where(Job.id.in_(downstream(job_id)), Job.status == "pending")
+                               .order_by(Job.id).with_for_update(of=Job)):  # fmt: skip
+        job.end("cancelled", error=UpstreamFailed().problem())
+
+
+def downstream(job_id: UUID) -> Any:
+    """Select the ids of all jobs that come after one."""
+    waits = func.cardinality(Job.upstream) > 0
+    after = select(Job.id).where(waits, Job.upstream.contains([job_id])).cte(recursive=True)
+    further = select(Job.id).where(waits, Job.upstream.contains(func.array_fill(after.c.id, text("ARRAY[1]"))))
+    return select(after.union(further).c.id)
+
+
+def settle(session: Session, job: Job) -> None:
+    """Settle a locked job; the jobs that waited only for it have some seconds to appear."""
+    job.settle()
+    if job.status != "completed":
+        return
+    session.flush()
+    before = select(Job.id).where(Job.settled_at.is_(None)).correlate(None)
+    waiting = update(Job).where(
+        func.cardinality(Job.upstream) > 0, Job.upstream.contains([job.id]), Job.status == "pending",
+        Job.stage == BLOCKED, ~Job.upstream.overlap(func.array(before.scalar_subquery())),
+    )  # fmt: skip
+    session.execute(waiting.values(due_at=soon(SEND_AGAIN_S)).execution_options(synchronize_session=False))
+
+
+def is_full(session: Session, tool: Tool) -> bool:
+    """Tell whether as many jobs of a tool are with their remote as may be; holds the answer until the commit."""
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"in flight: {tool.name}", 0))))
+    busy = select(func.count()).where(Job.tool == tool.name, Job.status == "processing")
+    return (session.scalar(busy) or 0) >= tool.limits.max_in_flight
+
+
+def free_place(session: Session, tool: str) -> None:
+    """Let the next throttled job of this tool come."""
+    held = select(Job.id).where(
+        Job.tool == tool, Job.status == "pending", Job.stage == THROTTLED, Job.due_at > soon(1)
+    )  # fmt: skip
+    first = held.order_by(Job.priority, Job.created_at).limit(1).with_for_update(skip_locked=True)
+    freed = update(Job).where(Job.id.in_(first)).values(due_at=soon(0)).returning(Job.id)
+    if session.scalars(freed.execution_options(synchronize_session=False)).all():
+        session.execute(select(func.pg_notify(DUE_CHANNEL, "")))
+
+
+def hand_on(session: Session, values: Sequence[Any]) -> dict[str, Handed]:
+    """Name by position what was passed along a canvas; a list counts as its members."""
+    flat = [inner for value in values for inner in (value if isinstance(value, list) else [value])]
+    tools: dict[str, str] = {}
+    if ids := job_ids(flat):
+        tools = {str(row.id): row.tool for row in session.execute(select(Job.id, Job.tool).where(Job.id.in_(ids)))}
+    results = [value for value in flat if isinstance(value, dict)]
+    return {str(n): Handed(tools.get(str(value.get("job_id"))), value) for n, value in enumerate(results)}
+
+
+def job_ids(values: Iterable[Any]) -> list[UUID]:
+    """Read the job ids that results carry; what is none of ours has none."""
+    found = []
+    for value in values:
+        try:
+            found.append(UUID(value["job_id"]))
+        except (TypeError, KeyError, ValueError, AttributeError):  # a foreign task hands on what it likes
+            continue
+    return found
+
+
+def trace(session: Session, ids: Sequence[UUID]) -> list[list[Handed]]:
+    """Walk back from jobs along what they drew from: the results of each step before, nearest first."""
+    levels: list[list[Handed]] = []
+    nearest = session.execute(select(Job.drawn).where(Job.id.in_(ids))).scalars().all() if ids else []
+    while (ids := sorted({job_id for drawn in nearest for job_id in drawn})) and len(levels) < FURTHEST:
+        rows = session.execute(select(Job.tool, Job.result, Job.drawn).where(Job.id.in_(ids))).all()
+        levels.append([Handed(row.tool, row.result) for row in rows if row.result])
+        nearest = [row.drawn for row in rows]
+    return levels

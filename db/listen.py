@@ -1,0 +1,32 @@
+"""Hear at once that something happened: one connection that only listens."""
+
+import select
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg2
+from sqlalchemy import make_url
+
+from settings import settings
+
+#: The channel on which each event's job id comes.
+JOBS_CHANNEL = "packshot_jobs"
+
+
+def connect(*channels: str) -> Any:
+    """Open a connection of its own: a pooled one would be handed to somebody else. Raises psycopg2.Error."""
+    url = make_url(settings().database_url).set(drivername="postgresql")
+    connection = psycopg2.connect(url.render_as_string(hide_password=False), connect_timeout=2)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        for channel in channels:
+            cursor.execute(f'LISTEN "{channel}"')
+    return connection
+
+
+def wait(connection: Any, seconds: float) -> Iterator[str]:
+    """Wait for notices, at most so long; give their payloads. Raises psycopg2.Error once the connection is gone."""
+    if select.select([connection], [], [], seconds)[0]:
+        connection.poll()
+    while connection.notifies:
+        yield connection.notifies.pop(0).payload

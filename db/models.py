@@ -1,0 +1,90 @@
+"""Trained models."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, ForeignKey, Identity, Integer, Select, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from db.base import Base, Moment, transaction
+from db.jobs import Job
+from tools.errors import ModelNotFound, ModelNotReady
+
+
+class Model(Base):
+    """A trained model. It is ready when it has a `model_string`."""
+
+    __tablename__ = "models"
+
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id"), unique=True)
+    name: Mapped[str]
+    trigger_word: Mapped[str]
+    #: The r2:// address of its LoRA.
+    model_string: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(Moment, server_default=text("clock_timestamp()"))
+
+
+def expect(session: Session | Connection, job_id: UUID, params: dict[str, Any]) -> None:
+    """Give the model of a training job its id, before the training; again: nothing changes."""
+    row = {"job_id": job_id, "name": params["model_name"], "trigger_word": params["trigger_word"]}
+    session.execute(insert(Model).values(row).on_conflict_do_nothing())
+
+
+def complete(session: Session, job_id: UUID, model_string: str) -> int:
+    """Note where the LoRA is: from now on the model is ready. Returns the model's id."""
+    found = update(Model).where(Model.job_id == job_id).values(model_string=model_string).returning(Model.id)
+    return session.scalars(found).one()
+
+
+def find_ready(session: Session, model_id: int) -> dict[str, Any]:
+    """Find what a handler needs of a model. Raises ModelNotFound, ModelNotReady."""
+    model = session.get(Model, model_id)
+    if model is None:
+        raise ModelNotFound
+    if model.model_string is None:
+        raise ModelNotReady
+    return {"model_string": model.model_string, "trigger_word": model.trigger_word, "name": model.name}
+
+
+def show_all() -> list[dict[str, Any]]:
+    """List the models, the newest first."""
+    with transaction() as session:
+        return [show(row) for row in session.execute(rows().order_by(Model.id.desc()))]
+
+
+def show_one(model_id: int) -> dict[str, Any]:
+    """Show one model. Raises ModelNotFound."""
+    with transaction() as session:
+        row = session.execute(rows().where(Model.id == model_id)).one_or_none()
+    if row is None:
+        raise ModelNotFound
+    return show(row)
+
+
+def show_training(job_id: UUID) -> dict[str, Any] | None:
+    """Show the model that a training job makes, if there is such a job."""
+    with transaction() as session:
+        row = session.execute(rows().where(Model.job_id == job_id)).one_or_none()
+    return show(row) if row else None
+
+
+def rows() -> Select[tuple[Model, str]]:
+    """Select models with the status of their training."""
+    return select(Model, Job.status).join(Job, Job.id == Model.job_id)
+
+
+def show(row: Any) -> dict[str, Any]:
+    """Show a model in the seed's words."""
+    model, status = row
+    return {
+        "model_id": model.id,
+        "job_id": str(model.job_id),
+        "model_name": model.name,
+        "trigger_word": model.trigger_word,
+        "status": "completed" if model.model_string else status,
+        "model_string": model.model_string,
+        "created_at": model.created_at.isoformat(),
+    }
