@@ -9,8 +9,8 @@ from sqlalchemy import Connection, ForeignKey, func, literal, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from db.base import Base, Moment, engine, reachable, soon, transaction
 from db import models
+from db.base import Base, Moment, engine, reachable, soon, transaction
 from db.jobs import BLOCKED, SEND_AGAIN_S, Event, Job
 from tools.contract import Tool
 from tools.errors import CanvasReused, IdempotencyInProgress, IdempotencyMismatch
@@ -41,6 +41,17 @@ class Key:
     fingerprint: str
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A job as HTTP asks for it: checked, and with its gaps filled."""
+
+    id: UUID
+    tool: Tool
+    given: dict[str, Any]
+    params: dict[str, Any]
+    priority: int
+
+
 @dataclass
 class Planned:
     """A job that a canvas will make: as a row before its message."""
@@ -64,15 +75,13 @@ class Planned:
         return self.signature is not None
 
 
-def accept(job_id: UUID, tool: Tool, given: dict[str, Any], params: dict[str, Any], priority: int) -> None:
+def accept(asked: Asked) -> None:
     """Take in a job from HTTP: one statement, which is a transaction of its own. No ORM: this is the hot path."""
     with reachable(), engine().connect() as connection:
-        insert_one(connection.execution_options(isolation_level="AUTOCOMMIT"), job_id, tool, given, params, priority)
+        insert_one(connection.execution_options(isolation_level="AUTOCOMMIT"), asked)
 
 
-def accept_once(
-    key: Key, job_id: UUID, tool: Tool, given: dict[str, Any], params: dict[str, Any], priority: int
-) -> tuple[UUID, bool]:
+def accept_once(key: Key, asked: Asked) -> tuple[UUID, bool]:
     """Take in a job under a key, or find the job that the key made: (id, whether it is new).
 
     Raises:
@@ -85,10 +94,10 @@ def accept_once(
             raise IdempotencyInProgress
         if known := recall(connection, key):
             return known, False
-        insert_one(connection, job_id, tool, given, params, priority)
-        row = {"route": key.route, "key": key.key, "fingerprint": key.fingerprint, "job_id": job_id}
+        insert_one(connection, asked)
+        row = {"route": key.route, "key": key.key, "fingerprint": key.fingerprint, "job_id": asked.id}
         connection.execute(insert(IdempotencyKey).values(row))
-        return job_id, True
+        return asked.id, True
 
 
 def find_key(key: Key) -> UUID | None:
@@ -109,17 +118,17 @@ def recall(connection: Connection, key: Key) -> UUID | None:
     return found.job_id if found else None
 
 
-def insert_one(
-    connection: Connection, job_id: UUID, tool: Tool, given: dict[str, Any], params: dict[str, Any], priority: int
-) -> None:
+def insert_one(connection: Connection, asked: Asked) -> None:
     """Insert the job, its event and, if it trains, its model."""
-    row = {"id": job_id, "root_id": job_id, "tool": tool.name, "given": given, "params": params, "priority": priority}
-    row |= {"due_at": soon(SEND_AGAIN_S), "start_by": soon(tool.limits.start_within_s)}
+    row: dict[str, Any] = {
+        "id": asked.id, "root_id": asked.id, "tool": asked.tool.name, "given": asked.given, "params": asked.params,
+        "priority": asked.priority, "due_at": soon(SEND_AGAIN_S), "start_by": soon(asked.tool.limits.start_within_s),
+    }  # fmt: skip
     made = insert(Job).values(row).returning(Job.id).cte("made")
     told = insert(Event).from_select(["job_id", "name"], select(made.c.id, literal("accepted")))
     connection.execute(told.add_cte(made))
-    if tool.trains:
-        models.expect(connection, job_id, params)
+    if asked.tool.trains:
+        models.expect(connection, asked.id, asked.params)
 
 
 def remember(planned: list[Planned], *, root: bool) -> None:

@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import ARRAY, BigInteger, Float, ForeignKey, Identity, Index, SmallInteger, Uuid, text
+from sqlalchemy import BigInteger, Float, ForeignKey, Identity, Index, SmallInteger, Uuid, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, WriteOnlyMapped, mapped_column, relationship
 
 from db.base import Base, Moment, soon

@@ -1,11 +1,12 @@
 """What happens to a job together with its neighbours, in one transaction each."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text, update
-from sqlalchemy.orm import Session
+from sqlalchemy import and_, any_, exists, func, select, update
+from sqlalchemy.dialects.postgresql import array
+from sqlalchemy.orm import Session, aliased
 
 from db import models, templates
 from db.base import soon, transaction
@@ -24,7 +25,7 @@ LEASE_S = 30
 FURTHEST = 20
 
 #: How the ids among the params are looked up, by kind.
-LOOKUPS = {"lora": models.find_ready, "template": templates.find}
+LOOKUPS: dict[str, Callable[[Session, Any], dict[str, Any]]] = {"lora": models.find_ready, "template": templates.find}
 
 
 def lock(session: Session, job_id: UUID) -> Job | None:
@@ -75,7 +76,7 @@ def downstream(job_id: UUID) -> Any:
     """Select the ids of all jobs that come after one."""
     waits = func.cardinality(Job.upstream) > 0
     after = select(Job.id).where(waits, Job.upstream.contains([job_id])).cte(recursive=True)
-    further = select(Job.id).where(waits, Job.upstream.contains(func.array_fill(after.c.id, text("ARRAY[1]"))))
+    further = select(Job.id).join(after, and_(waits, Job.upstream.contains(array([after.c.id]))))
     return select(after.union(further).c.id)
 
 
@@ -85,10 +86,11 @@ def settle(session: Session, job: Job) -> None:
     if job.status != "completed":
         return
     session.flush()
-    before = select(Job.id).where(Job.settled_at.is_(None)).correlate(None)
+    before = aliased(Job)
+    open_still = exists().where(before.id == any_(Job.upstream), before.settled_at.is_(None))
     waiting = update(Job).where(
         func.cardinality(Job.upstream) > 0, Job.upstream.contains([job.id]), Job.status == "pending",
-        Job.stage == BLOCKED, ~Job.upstream.overlap(func.array(before.scalar_subquery())),
+        Job.stage == BLOCKED, ~open_still,
     )  # fmt: skip
     session.execute(waiting.values(due_at=soon(SEND_AGAIN_S)).execution_options(synchronize_session=False))
 

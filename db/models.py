@@ -71,7 +71,7 @@ def show_training(job_id: UUID) -> dict[str, Any] | None:
     return show(row) if row else None
 
 
-def rows() -> Select[tuple[Model, str]]:
+def rows() -> Select[Model, str]:
     """Select models with the status of their training."""
     return select(Model, Job.status).join(Job, Job.id == Model.job_id)
 

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, tuple_
+from sqlalchemy import Row, select, tuple_
 
 from db.base import engine, reachable
-from db.jobs import ENDED, Attempt, Job
+from db.jobs import Attempt, Job
 from tools.errors import FileNotFound, InvalidInput, JobNotFound
 
 #: What a poll shows; a few columns by Core are three times as quick as the mapped object.
@@ -97,10 +97,3 @@ def find_file(attempt_id: UUID, tool: str) -> dict[str, Any]:
     if file is None or str(attempt_id) not in file["r2_path"]:
         raise FileNotFound
     return file
-
-
-def count_waiting() -> dict[str, int]:
-    """Count the jobs that have not ended, by status."""
-    wanted = select(Job.status, func.count()).where(Job.status.not_in(ENDED)).group_by(Job.status)
-    with reachable(), engine().connect() as connection:
-        return {status: number for status, number in connection.execute(wanted)}

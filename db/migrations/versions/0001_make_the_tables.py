@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
@@ -33,9 +34,9 @@ def upgrade() -> None:
         sa.Column("stage", sa.Text(), server_default="queued", nullable=False),
         sa.Column("priority", sa.SmallInteger(), server_default="1", nullable=False),
         sa.Column("root_id", sa.Uuid(), nullable=False),
-        sa.Column("upstream", sa.ARRAY(sa.Uuid()), server_default="{}", nullable=False),
-        sa.Column("members", sa.ARRAY(sa.Uuid()), server_default="{}", nullable=False),
-        sa.Column("drawn", sa.ARRAY(sa.Uuid()), server_default="{}", nullable=False),
+        sa.Column("upstream", postgresql.ARRAY(sa.Uuid()), server_default="{}", nullable=False),
+        sa.Column("members", postgresql.ARRAY(sa.Uuid()), server_default="{}", nullable=False),
+        sa.Column("drawn", postgresql.ARRAY(sa.Uuid()), server_default="{}", nullable=False),
         sa.Column("given", sa.JSON(), nullable=False),
         sa.Column("params", sa.JSON(), nullable=True),
         sa.Column("found", sa.JSON(), nullable=True),
