@@ -1,0 +1,96 @@
+"""One attempt at a job, from JSON to a stored and proven file."""
+
+import importlib
+import logging
+import mimetypes
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gpu_handlers.proof import prove
+from gpu_handlers.work import Report, Work
+from settings import settings
+from storage.address import Address, ours
+from storage.bucket import bucket
+from tools import catalog
+from tools.contract import Params, Tool
+from tools.errors import HandlerFailed, ToolError
+from tools.outcome import Outcome, StoredFile
+
+logger = logging.getLogger(__name__)
+
+#: Makes one file in the work's folder.
+Run = Callable[[Params, Work], Path]
+
+
+def run_attempt(task: Mapping[str, Any], *, report: Report, stop: threading.Event) -> Outcome:
+    """Do a tool once; whatever goes wrong is in the outcome.
+
+    Args:
+        task: `job_id`, `attempt_id`, `tool`, `params` (JSON) and `found`: what the ids in the params stand for.
+        report: Hears of progress, at most once a second while a stage lasts.
+        stop: Set it to end the attempt; the outcome is then the error `cancelled`.
+    """
+    began = time.monotonic()
+    outcome: dict[str, Any] = {"engine": settings().engine}
+    try:
+        outcome |= attempt(task, report, stop)
+    except ToolError as error:
+        outcome["error"] = error.problem()
+    except Exception as error:  # noqa: BLE001 - the caller of a far machine gets an outcome, whatever happens
+        logger.exception("handler failed", extra={"job_id": task.get("job_id"), "attempt_id": task.get("attempt_id")})
+        outcome["error"] = failure(error).problem()
+    return Outcome(seconds=round(time.monotonic() - began, 3), **outcome)
+
+
+def attempt(task: Mapping[str, Any], report: Report, stop: threading.Event) -> dict[str, Any]:
+    """Run the handler in a folder of its own; prove and store what it made."""
+    tool = catalog.find(task["tool"])
+    params = tool.check(task["params"]).settle()
+    run = find_handler(tool, settings().engine)
+    with tempfile.TemporaryDirectory(prefix="packshot-") as folder:
+        work = Work(Path(folder), download, report, stop, task.get("found"))
+        work.report(0.0, "loading")
+        path = run(params, work)
+        work.report(0.95, "verifying")
+        prove(path, tool.suffix, params)
+        work.report(0.97, "uploading")
+        file = store(path, f"{tool.prefix}{task['attempt_id']}{tool.suffix}")
+    used = params.model_dump(mode="json")
+    return {"params": used, "file": file, "facts": work.facts, "warnings": work.warnings}
+
+
+def find_handler(tool: Tool, engine: str) -> Run:
+    """Import the code that does a tool, and nothing else."""
+    try:
+        module = importlib.import_module(f"gpu_handlers.{tool.name}.{engine}")
+    except ModuleNotFoundError as missing:
+        name = missing.name or ""
+        if name.startswith("gpu_handlers."):
+            raise ToolError(f"There is no {engine} engine for {tool.name} here: set ENGINE to another one.") from None
+        advice = f"pip install 'packshot[{engine}]'"
+        raise ToolError(f"The {engine} engine of {tool.name} needs the package {name}: {advice}.") from None
+    run: Run = module.run
+    return run
+
+
+def download(r2: str, path: Path) -> Path:
+    """Bring a file of ours to a path."""
+    return bucket().download(Address.parse(r2).key, path)
+
+
+def store(path: Path, key: str) -> StoredFile:
+    """Put a file into the bucket."""
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    stored = bucket().put(key, path, content_type=kind)
+    return StoredFile(r2_path=str(ours(key)), size=stored.size, sha256=str(stored.sha256))
+
+
+def failure(error: Exception) -> HandlerFailed:
+    """Say it plainly: the traceback is in the log and not for the caller."""
+    kind = type(error).__qualname__
+    sentence = f"The handler failed, for a reason of its own ({kind}): try again, or with another picture."
+    return HandlerFailed(sentence, {"exception": kind, "text": str(error)[:500]})

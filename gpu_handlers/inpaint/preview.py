@@ -1,0 +1,190 @@
+"""Inpaint, the preview way: the hole is filled from around it, and the product is set inside."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from gpu_handlers import cutout, lexicon, pixels
+from gpu_handlers.pixels import Pixels, Plane, mix
+from gpu_handlers.scenery import stand
+from gpu_handlers.work import Work
+from storage.address import readable
+from tools.errors import MaskUnusable, ObjectNotFound
+from tools.inpaint import InpaintParams
+from tools.mask import SCENE_CHUNK
+
+#: Longest side, in pixels, at which the new is made; for a larger scene it is enlarged.
+MADE = 1024
+WHAT_TO_SEND = "send the file that mask returns, or the scene as scene_url and its mask as mask_url."
+
+
+@dataclass(frozen=True)
+class Hole:
+    """A scene, and the mask of what is to be made anew: (height, width), 255 for the new."""
+
+    scene: Pixels
+    mask: Pixels
+
+
+def run(params: InpaintParams, work: Work) -> Path:
+    """Make the picture, of the scene's size; where the mask is 0 every pixel is the scene's."""
+    rng = pixels.chance(params.seed)
+    hole = open_hole(params, work)
+    product = find_product(pixels.read(work.fetch(params.reference_url), "RGBA"))
+    work.report(0.3, "filling")
+    scene, mask = pixels.to_plane(pixels.fit(hole.scene, MADE)), pixels.to_plane(pixels.fit(hole.mask, MADE))
+    ground = fill(scene, mask, rng)
+    reading = lexicon.read(params.prompt)
+    ground = ground * np.float32(reading.light)
+    if reading.backdrop is not None:
+        ground = mix(ground, np.asarray(np.float32(reading.backdrop) / 255), 0.4)
+    tell(reading, work)
+    work.report(0.5, "compositing")
+    fitted, corner = place(product, mask, rng)
+    around = scene[mask < 0.02].mean(0) if (mask < 0.02).any() else scene.mean((0, 1))
+    fitted = match(fitted, around, params.guidance, reading.light)
+    made = stand(ground, fitted, corner, float(rng.choice([-1, 1]) * rng.uniform(0.3, 0.9)), 0.0)
+    work.report(0.7, "sampling")
+    made = pixels.unfinished(made, params.steps * 5, rng)  # a distilled model needs a fifth of the steps
+    solid = np.zeros_like(mask)
+    solid[corner[1] : corner[1] + len(fitted), corner[0] : corner[0] + fitted.shape[1]] = fitted[..., 3]
+    weight = np.maximum(np.clip(mask * 1.6, 0, 1), solid) * params.denoise
+    picture = blend(hole, pixels.to_pixels(made), weight, work)
+    work.report(0.9, "encoding")
+    return pixels.write(work.folder / "picture.png", picture)
+
+
+def open_hole(params: InpaintParams, work: Work) -> Hole:
+    """Find scene and mask in what was sent. Raises MaskUnusable, which says what to send."""
+    path = work.fetch(params.scene_url)
+    sent = pixels.read(path)
+    if params.mask_url:
+        hole = Hole(sent, pixels.read(work.fetch(params.mask_url))[..., 0])
+    elif address := chunk(path):
+        readable(address)  # a file from elsewhere may name what is not its sender's to read
+        hole = Hole(pixels.read(work.fetch(address)), sent[..., 0])
+    elif (sent == sent[..., :1]).all():
+        raise MaskUnusable.at("scene_url", f"this is a mask without its scene: {WHAT_TO_SEND}")
+    else:
+        message = "The red channel was taken as the mask, so the scene's own red is a guess from green and blue."
+        work.warn("red_approximated", message, "scene_url")
+        hole = Hole(guess_red(sent), sent[..., 0])
+    check(hole)
+    return hole
+
+
+def chunk(path: Path) -> str | None:
+    """Read the scene's address from the mask's text chunk."""
+    with Image.open(path) as image:
+        found = getattr(image, "text", {}).get(SCENE_CHUNK)
+    return str(found) if found else None
+
+
+def guess_red(sent: Pixels) -> Pixels:
+    """Go on in red as from blue to green: grey stays grey, warm stays warm."""
+    green, blue = (sent[..., channel].astype(np.int16) for channel in (1, 2))
+    return np.dstack([np.clip(green + (green - blue) // 2, 0, 255).astype(np.uint8), sent[..., 1:]])
+
+
+def check(hole: Hole) -> None:
+    """Refuse a mask that does not fit, is empty, or covers all."""
+    (high, wide), (tall, broad) = hole.mask.shape, hole.scene.shape[:2]
+    if (high, wide) != (tall, broad):
+        sizes = f"the mask is {wide}×{high} pixels and its scene {broad}×{tall}"
+        raise MaskUnusable(f"{sizes}: send them in the same size.")
+    cover = float((hole.mask > 127).mean())
+    if cover < 0.001:
+        raise MaskUnusable.at("scene_url", f"the mask is empty, there is nothing to fill: {WHAT_TO_SEND}")
+    if cover > 0.95:
+        raise MaskUnusable.at("scene_url", f"the mask covers {cover:.0%} and leaves no scene: {WHAT_TO_SEND}")
+
+
+def find_product(reference: Pixels) -> Plane:
+    """Cut the product out of its picture, by its alpha channel if it has one: RGBA, 0 to 1."""
+    small = pixels.fit(reference, MADE)
+    rgb, alpha = np.ascontiguousarray(small[..., :3]), pixels.to_plane(small[..., 3])
+    if alpha.min() > 0.5 or not (alpha > 0.5).any():
+        found = cutout.find(rgb)
+        if found is None:
+            advice = "send one on a plain backdrop, or a PNG whose backdrop is transparent."
+            raise ObjectNotFound(f"No product was found in the picture at reference_url: {advice}")
+        alpha = found.alpha
+    return pixels.to_plane(cutout.cut(rgb, alpha))
+
+
+def fill(scene: Plane, mask: Plane, rng: np.random.Generator) -> Plane:
+    """Fill the hole from around it, more from its sides than from above, so that a horizon goes on."""
+    hole = (mask > 0.02).astype(np.uint8)
+    height, width = hole.shape
+    low = (96, min(256, height))
+    rough = bridge(pixels.resize(scene, *low), pixels.resize(hole * np.float32(1), *low) < 0.01)
+    filled = mix(scene, np.asarray(pixels.resize(rough, width, height)), hole.astype(np.float32))
+    grain = scene - pixels.blur(scene, 4)
+    columns = np.flatnonzero(hole.any(0))
+    shift = int((columns[-1] - columns[0] + 1) * rng.uniform(1.0, 1.3)) * int(rng.choice([-1, 1]))
+    borrowed, also_hole = np.roll(grain, shift, 1), np.roll(hole, shift, 1)
+    return np.asarray(filled + borrowed * (hole & (1 - also_hole))[..., None], np.float32)
+
+
+def bridge(image: Plane, known: NDArray[np.bool_]) -> Plane:
+    """Lead each row from what is known on its left to what is known on its right; empty rows follow their neighbours."""
+    out, columns = image.copy(), np.arange(image.shape[1])
+    full = known.any(1)
+    for row in np.flatnonzero(full):
+        for channel in range(3):
+            out[row, :, channel] = np.interp(columns, columns[known[row]], image[row, known[row], channel])
+    rows = np.arange(len(image))
+    nearest = rows[full][np.abs(rows[:, None] - rows[full]).argmin(1)]
+    return mix(out[nearest], pixels.blur(out[nearest], 1.2), 0.7)
+
+
+def tell(reading: lexicon.Reading, work: Work) -> None:
+    """Say what of the prompt was at work: colours and light alone."""
+    used = [word for word in reading.understood if word in lexicon.COLOURS or word in lexicon.LIGHTS]
+    work.note(understood=used)
+    if not used:
+        message = "The preview engine reads colours and light in this prompt, and found neither."
+        work.warn("prompt_not_read", message, "prompt")
+
+
+def place(product: Plane, mask: Plane, rng: np.random.Generator) -> tuple[Plane, tuple[int, int]]:
+    """Fit the product inside the mask: as large as it goes, low in it, the rest by chance."""
+    inside = mask > 0.5
+    rows, columns = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
+    room = (columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)
+    scale = 0.94 * min(room[0] / product.shape[1], room[1] / product.shape[0])
+    lean = rng.uniform(-1, 1)
+    while True:
+        wide, high = max(1, round(product.shape[1] * scale)), max(1, round(product.shape[0] * scale))
+        left = columns[0] + round((room[0] - wide) * (0.5 + 0.25 * lean))
+        top = rows[0] + round((room[1] - high) * 0.75)
+        fitted = np.clip(pixels.resize(product, wide, high), 0, 1)
+        there = inside[top : top + high, left : left + wide]
+        if fitted[..., 3][~there].sum() <= 0.01 * fitted[..., 3].sum() or min(wide, high) < 12:
+            fitted[..., 3] *= there
+            return fitted, (int(left), int(top))
+        scale *= 0.95
+
+
+def match(product: Plane, around: Plane, guidance: float, light: tuple[float, float, float]) -> Plane:
+    """Lay the scene's colours on the product: the more, the less guidance holds it to its own."""
+    pull = 0.6 / (1 + 0.6 * guidance)
+    lit = product[..., :3] * np.clip(mix(np.ones(3, np.float32), around / 0.55, pull), 0.3, 1.6) * np.float32(light)
+    return np.asarray(np.dstack([np.clip(lit, 0, 1), product[..., 3]]), np.float32)
+
+
+def blend(hole: Hole, made: Pixels, weight: Plane, work: Work) -> Pixels:
+    """Lay the new over the scene, in strips to spare memory; where the mask is 0 nothing changes."""
+    height, width = hole.mask.shape
+    out, full = hole.scene.copy(), pixels.resize(made, width, height)
+    cover = pixels.resize(pixels.to_pixels(weight), width, height)
+    for top in range(0, height, 512):
+        work.report(0.8, "blending")
+        strip = np.s_[top : top + 512]
+        part = pixels.to_plane(cover[strip]) * (hole.mask[strip] > 0)
+        laid = mix(hole.scene[strip].astype(np.float32), full[strip].astype(np.float32), part)
+        out[strip] = np.rint(laid).astype(np.uint8)
+    return out

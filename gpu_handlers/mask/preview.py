@@ -1,0 +1,67 @@
+"""Mask, the preview way: the most salient object, or the one of a colour or on a side."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_handlers import cutout, lexicon, pixels
+from gpu_handlers.work import Work
+from tools.errors import InvalidInput, ObjectNotFound
+from tools.mask import SCENE_CHUNK, MaskParams
+
+#: Longest side, in pixels, at which edges are drawn; a larger mask is enlarged from there.
+DRAWN = 1536
+#: Less sure than this, a mask comes with a warning. Set by eye, not calibrated.
+DOUBTFUL = 0.45
+
+
+def run(params: MaskParams, work: Work) -> Path:
+    """Make the mask: R = G = B, 255 where the object is, of the scene's size; the scene's address is in the file."""
+    pixels.chance(params.seed)
+    image = pixels.read(work.fetch(params.image_url))
+    work.report(0.2, "finding")
+    small = pixels.fit(image, DRAWN)
+    found = cutout.find(small, wish(params.object_name, work))
+    if found is None:
+        advice = "send a picture where it stands out from what is around it, and is smaller than the whole."
+        raise ObjectNotFound(f"No {params.object_name} was found: {advice}")
+    work.report(0.7, "growing")
+    scale = len(small) / len(image)
+    soft = grow(found.alpha, params.mask_dilation * scale, params.mask_blur * scale)
+    coverage = float((soft > 0.5).mean())
+    if coverage > 0.95:
+        advice = f"grown by {params.mask_dilation} pixels, the mask covers the whole picture: give less."
+        raise InvalidInput.at("mask_dilation", advice)
+    if found.confidence < DOUBTFUL:
+        work.warn("low_confidence", "The object does not stand out: look at the mask before you use it.", "image_url")
+    work.note(scene_r2_path=params.image_url, coverage=round(coverage, 4), confidence=found.confidence)
+    plane = pixels.resize(pixels.to_pixels(soft), image.shape[1], image.shape[0])
+    work.report(0.85, "encoding")
+    return pixels.write(work.folder / "mask.png", np.dstack([plane] * 3), {SCENE_CHUNK: params.image_url})
+
+
+def wish(name: str, work: Work) -> cutout.Wish | None:
+    """Read colours and sides; confess that nouns are not."""
+    said = lexicon.words(name)
+    colours = tuple(lexicon.COLOURS[word] for word in lexicon.pick(said, lexicon.COLOURS))
+    places = tuple(lexicon.SIDES[word] for word in lexicon.pick(said, lexicon.SIDES))
+    if set(said) - {*lexicon.COLOURS, *lexicon.SIDES}:
+        message = "The preview engine cannot read nouns: it masks the object that stands out most, or the one of a \
+colour or side that you name."
+        work.warn("noun_not_read", message, "object_name")
+    work.confess("seed")
+    return cutout.Wish(colours, places) if colours or places else None
+
+
+def grow(alpha: pixels.Plane, by: float, fade: float) -> pixels.Plane:
+    """Grow an outline by so many pixels, and fade its edge over so many: by distance, so that no size costs more."""
+    grown = cutout.close_gaps(measure(alpha <= 0.5) <= by)
+    ramp = np.clip((measure(grown) - measure(~grown)) / max(fade, 1.0) + 0.5, 0, 1)
+    return np.asarray(ramp * ramp * (3 - 2 * ramp), np.float32)
+
+
+def measure(region: NDArray[np.bool_]) -> pixels.Plane:
+    """Measure how deep in a region each pixel lies, in pixels."""
+    return np.asarray(cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, 5), np.float32)

@@ -1,0 +1,95 @@
+"""Pictures as arrays, and the chance of the preview engine."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+from tools.errors import NotAnImage
+
+#: (height, width, 3 or 4), 0 to 255.
+Pixels = NDArray[np.uint8]
+#: (height, width) or (height, width, 3), mostly 0 to 1.
+Plane = NDArray[np.float32]
+
+
+def chance(seed: int | None) -> np.random.Generator:
+    """Make all chance repeatable, OpenCV's own too.
+
+    OpenCV gets one thread: the worker scales by processes, its pool does not outlive a fork, and sums of floats
+    stay the same on every machine.
+    """
+    cv2.setNumThreads(1)
+    cv2.setRNGSeed((seed or 0) % 2**31)
+    return np.random.default_rng(seed or 0)
+
+
+def read(path: Path, mode: str = "RGB") -> Pixels:
+    """Decode a picture. Raises NotAnImage."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert(mode))
+    except (UnidentifiedImageError, OSError, ValueError) as broken:
+        raise NotAnImage from broken
+
+
+def write(path: Path, pixels: Pixels, text: dict[str, str] | None = None) -> Path:
+    """Encode a PNG, with text chunks."""
+    chunks = PngInfo()
+    for key, value in (text or {}).items():
+        chunks.add_text(key, value)
+    Image.fromarray(pixels).save(path, "PNG", pnginfo=chunks, compress_level=3)
+    return path
+
+
+def to_plane(pixels: Pixels) -> Plane:
+    """Take 0…255 to 0…1."""
+    return pixels.astype(np.float32) / np.float32(255)
+
+
+def to_pixels(plane: Plane) -> Pixels:
+    """Take 0…1 to 0…255, rounded."""
+    return np.clip(plane * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
+def resize(image: NDArray[Any], width: int, height: int) -> NDArray[Any]:
+    """Resize: averaged when it shrinks, cubic when it grows."""
+    smaller = width * height < image.shape[0] * image.shape[1]
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC))
+
+
+def fit(image: NDArray[Any], longest: int) -> NDArray[Any]:
+    """Shrink until no side is longer; never grow."""
+    scale = min(1.0, longest / max(image.shape[:2]))
+    return resize(image, max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+
+
+def blur(plane: Plane, sigma: float) -> Plane:
+    """Blur (sigma in pixels); a wide one on a smaller copy, where it costs the same and looks the same."""
+    height, width = plane.shape[:2]
+    factor = max(1, int(sigma / 4))
+    small = resize(plane, max(1, width // factor), max(1, height // factor)) if factor > 1 else plane
+    soft = np.asarray(cv2.GaussianBlur(small, (0, 0), max(sigma / factor, 0.1)), np.float32)
+    if factor == 1:
+        return soft
+    return np.asarray(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def mix(start: Plane, end: Plane | float, weight: Plane | float) -> Plane:
+    """Go from one picture to another; a (height, width) weight counts for all channels."""
+    if isinstance(weight, np.ndarray) and weight.ndim < start.ndim:
+        weight = weight[..., None]
+    return np.asarray(start + (end - start) * weight, np.float32)
+
+
+def unfinished(plane: Plane, steps: int, rng: np.random.Generator) -> Plane:
+    """Show what few sampling steps leave behind: grain and softness, gone after some twenty."""
+    left = float(np.exp(-(steps - 1) / 5))
+    if left < 0.005:
+        return plane
+    grain = rng.standard_normal(plane.shape, np.float32) * np.float32(0.15)
+    return mix(plane, blur(plane, max(plane.shape) / 100) + grain, 0.7 * left)
