@@ -51,16 +51,17 @@ class House:
 
 
 @contextmanager
-def lived_in(data: Path, preferred: Mapping[str, int]) -> Iterator[House]:
+def lived_in(data: Path, wishes: ports.Wishes) -> Iterator[House]:
     """Open a house, and keep everybody else out of its data directory meanwhile."""
     with locked(data):
         (data / "log").mkdir(exist_ok=True)
-        yield House(data, ports.choose(NAMES, data / "ports.json", preferred), remembered(data / "secrets.json"))
+        yield House(data, ports.choose(NAMES, data / "ports.json", wishes), remembered(data / "secrets.json"))
 
 
 @contextmanager
 def locked(data: Path) -> Iterator[None]:
     """Make the directory, and hold its lock."""
+    refuse_root(data)
     try:
         # Root's servers run as somebody else, who must be able to pass through.
         data.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
@@ -77,6 +78,12 @@ def locked(data: Path) -> Iterator[None]:
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         yield
+
+
+def refuse_root(data: Path) -> None:
+    """Let root leave another user's directory alone: that user could not use it afterwards."""
+    if os.geteuid() == 0 and data.exists() and (uid := data.stat().st_uid) != 0:
+        raise Unavailable(f"{data} belongs to user {uid}: run as that user, or set PACKSHOT_DATA_DIR.")
 
 
 def remembered(kept: Path) -> dict[str, str]:

@@ -3,17 +3,35 @@
 import json
 import socket
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from tools.errors import Unavailable
 
 HOST = "127.0.0.1"
 
 
-def choose(names: tuple[str, ...], kept: Path, preferred: Mapping[str, int]) -> dict[str, int]:
+@dataclass(frozen=True)
+class Wishes:
+    """What somebody wants of the ports, by name."""
+
+    #: These, or we do not start.
+    fixed: Mapping[str, int] = field(default_factory=dict)
+    #: These, if they are free.
+    preferred: Mapping[str, int] = field(default_factory=dict)
+
+
+def choose(names: tuple[str, ...], kept: Path, wishes: Wishes) -> dict[str, int]:
     """Give each name a free port: the one it had, else the preferred one, else any; and write them down in `kept`."""
+    for name, port in wishes.fixed.items():
+        if not is_free(port):
+            raise Unavailable(
+                f"Port {port} is taken: end what uses it, or set {name.upper()}_PORT to another, or to 0."
+            )
     had: dict[str, int] = json.loads(kept.read_text()) if kept.exists() else {}
     chosen: dict[str, int] = {}
     for name in names:
-        wished = (had.get(name, 0), preferred.get(name, 0))
+        wished = (wishes.fixed.get(name, 0), had.get(name, 0), wishes.preferred.get(name, 0))
         chosen[name] = next((port for port in wished if port and is_free(port)), 0) or any_free(set(chosen.values()))
     kept.write_text(json.dumps(chosen, indent=2) + "\n")
     return chosen

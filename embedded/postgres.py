@@ -7,6 +7,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +19,7 @@ from tools.errors import Unavailable
 
 NAME = "packshot"
 STATE = Path("/var/lib/packshot")
+SHARED_MEMORY = Path("/proc/sysvipc/shm")
 
 #: Small and safe; the defaults assume a machine of its own.
 TUNING = {
@@ -66,10 +68,16 @@ def settle(data: Path, state: Path = STATE) -> Cluster:
     """Choose who runs it and where. An ordinary user needs no choice."""
     if os.geteuid() != 0:
         return Cluster(data / "postgres", installed(), None)
-    where = data if is_open(data) else state / hashlib.sha256(bytes(data)).hexdigest()[:12]
+    where = home(data, state)
     where.mkdir(parents=True, exist_ok=True, mode=0o711)
-    owner = owner_of(where / "postgres")
+    nobody = pwd.getpwnam("nobody")
+    owner = Owner(nobody.pw_uid, nobody.pw_gid)
     return Cluster(where / "postgres", reachable(installed(), where, owner), owner)
+
+
+def home(data: Path, state: Path) -> Path:
+    """Choose a folder that the user of root's PostgreSQL can pass through to: a private one stays private."""
+    return data if is_open(data) else state / hashlib.sha256(bytes(data)).hexdigest()[:12]
 
 
 def installed() -> Path:
@@ -80,14 +88,6 @@ def installed() -> Path:
 def is_open(folder: Path) -> bool:
     """Tell whether every user may pass through to this folder."""
     return all(each.stat().st_mode & stat.S_IXOTH for each in (folder, *folder.parents) if each.exists())
-
-
-def owner_of(cluster: Path) -> Owner:
-    """Keep the user whom the files belong to; new ones go to nobody."""
-    if cluster.exists() and (found := cluster.stat()).st_uid != 0:
-        return Owner(found.st_uid, found.st_gid)
-    nobody = pwd.getpwnam("nobody")
-    return Owner(nobody.pw_uid, nobody.pw_gid)
 
 
 def reachable(programs: Path, where: Path, owner: Owner) -> Path:
@@ -127,6 +127,7 @@ def open_up(tree: Path) -> None:
 def initialise(cluster: Cluster, password: str) -> None:
     """Make the cluster, once: in a folder beside it, so that an interrupted start leaves no half of one."""
     if (cluster.data / "PG_VERSION").exists():
+        bury(cluster.data / "postmaster.pid")
         return
     half = cluster.data.with_suffix(".half")
     shutil.rmtree(half, ignore_errors=True)
@@ -143,6 +144,30 @@ def initialise(cluster: Cluster, password: str) -> None:
         secret.unlink()
     must(cluster, "postgres", "--single", "-D", str(half), "postgres", stdin=f"CREATE DATABASE {NAME};\n")
     half.rename(cluster.data)
+
+
+def bury(claim: Path, patience_s: float = 10) -> None:
+    """Clear away the claim of a server that was killed. Its children need a moment to leave the shared memory.
+
+    Without this a start soon after a kill fails, and so does one after a reboot that gave the old id to somebody else.
+    """
+    until = time.monotonic() + patience_s
+    while claim.exists() and is_attached(claim):
+        if time.monotonic() > until:
+            return  # PostgreSQL itself says best what is wrong
+        time.sleep(0.05)
+    if SHARED_MEMORY.exists():
+        claim.unlink(missing_ok=True)
+
+
+def is_attached(claim: Path) -> bool:
+    """Tell whether a process still uses the shared memory that the claim names in its seventh line."""
+    lines = claim.read_text().splitlines()
+    if len(lines) < 7 or not SHARED_MEMORY.exists():
+        return False
+    segment = lines[6].split()[1]
+    rows = [row.split() for row in SHARED_MEMORY.read_text().splitlines()[1:]]
+    return any(row[1] == segment and int(row[6]) > 0 for row in rows)
 
 
 def must(cluster: Cluster, program: str, *arguments: str, stdin: str = "") -> None:

@@ -4,13 +4,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from embedded import guard
+from embedded import guard, orphans
 from embedded.child import Child
 from embedded.logs import Log
 from tools.errors import Unavailable
@@ -35,7 +35,7 @@ class Running:
 class Supervisor:
     """All children of one house. Log files are the truth; the screen follows them."""
 
-    logs: Path
+    data: Path
     say: Callable[[str, str], None]
     running: list[Running] = field(default_factory=list)
     #: How often somebody asked us to stop; the second time means at once.
@@ -44,6 +44,7 @@ class Supervisor:
     killed: bool = False
 
     def __post_init__(self) -> None:
+        orphans.end(self.data)
         script = Path(guard.__file__)
         self.guard = subprocess.Popen(  # noqa: S603 - the command is ours
             [sys.executable, "-I", "-S", script], stdin=subprocess.PIPE, start_new_session=True, cwd="/"
@@ -56,8 +57,8 @@ class Supervisor:
     def start(self, child: Child) -> None:
         """Start one child and wait until it is ready."""
         child.prepare()
-        log = Log(self.logs / f"{child.name}.log")
-        now = Running(child, spawn(child, log.path), log)
+        log = Log(self.data / "log" / f"{child.name}.log")
+        now = Running(child, spawn(child, log.path, {orphans.MARK: str(self.data)}), log)
         self.running.append(now)
         self.tell_guard(now, child.lost_signal)
         until = time.monotonic() + child.ready_s
@@ -136,11 +137,11 @@ class Supervisor:
         return f"{now.child.name} {what}. Its last lines ({now.log.path}):{words}"
 
 
-def spawn(child: Child, log: Path) -> "subprocess.Popen[bytes]":
+def spawn(child: Child, log: Path, mark: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     """Start a child in a session of its own, so that a Ctrl-C on the terminal reaches the supervisor alone."""
     with log.open("ab") as out:
         return subprocess.Popen(  # noqa: S603 - the command is ours
-            child.command, env=dict(child.env), cwd=child.cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            child.command, env={**child.env, **mark}, cwd=child.cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
             start_new_session=True, user=child.owner and child.owner.uid, group=child.owner and child.owner.gid,
             extra_groups=child.owner and [],
         )  # fmt: skip
@@ -151,10 +152,24 @@ def describe(code: int) -> str:
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
+def run(children: Iterable[Child], data: Path, say: Callable[[str, str], None], announce: Callable[[], None]) -> int:
+    """Run these until somebody asks us to stop. Gives the exit code: 130 when not all could end in peace."""
+    with supervised(data, say) as supervisor, signals(supervisor):
+        try:
+            for child in children:
+                supervisor.start(child)
+            announce()
+            supervisor.watch()
+        except Interrupted:
+            pass
+        supervisor.stop()
+    return 130 if supervisor.killed else 0
+
+
 @contextmanager
-def supervised(logs: Path, say: Callable[[str, str], None]) -> Iterator[Supervisor]:
+def supervised(data: Path, say: Callable[[str, str], None]) -> Iterator[Supervisor]:
     """Give a supervisor that stops everything at the end, whatever the end is."""
-    supervisor = Supervisor(logs, say)
+    supervisor = Supervisor(data, say)
     try:
         yield supervisor
     finally:

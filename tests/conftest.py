@@ -15,6 +15,7 @@ import pytest
 
 from embedded import guard
 from embedded import house as houses
+from embedded.ports import Wishes
 from embedded.servers import servers as our_servers
 from embedded.supervisor import silent, supervised
 from settings import settings
@@ -28,8 +29,8 @@ def servers() -> Iterator[Mapping[str, str]]:
     data = Path(tempfile.mkdtemp(prefix="packshot-tests-"))
     data.chmod(0o711)  # root's PostgreSQL runs as nobody
     with (
-        houses.lived_in(data, {}) as house,
-        supervised(house.logs, silent) as supervisor,
+        houses.lived_in(data, Wishes()) as house,
+        supervised(house.data, silent) as supervisor,
         pytest.MonkeyPatch.context() as patch,
     ):
         for name, value in house.env({}).items():
@@ -134,14 +135,18 @@ class Processes:
     folder: Path
     started: list[Process] = field(default_factory=list)
 
-    def start(self, *command: str, env: Mapping[str, str] | None = None) -> Process:
-        """Start a program with our environment and what `env` adds; `python` and our own programs are found."""
+    def start(self, *command: str, env: Mapping[str, str] | None = None, user: int | None = None) -> Process:
+        """Start a program with our environment and what `env` adds; `python` and our own programs are found.
+
+        Only root can start it as another `user`.
+        """
         log = self.folder / f"{len(self.started)}-{Path(command[0]).name}.log"
         beside = Path(sys.executable).parent / command[0]
         program = str(beside) if beside.exists() else command[0]
         with log.open("wb") as out:
             popen = subprocess.Popen(
                 [program, *command[1:]], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+                user=user, group=user, extra_groups=None if user is None else [],
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
             )  # fmt: skip
         self.started.append(Process(popen, log))

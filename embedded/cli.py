@@ -1,0 +1,95 @@
+"""The `packshot` command."""
+# ruff: noqa: PLC0415 - each part imports what it needs when it is called, so that `up` stays small while it runs
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from settings import Settings, settings
+from tools.errors import ToolError
+
+
+class Plain(click.Group):
+    """Puts ordinary mistakes into a sentence, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except ToolError as problem:
+            raise click.ClickException(str(problem)) from problem
+        except ValidationError as problem:
+            if problem.title != Settings.__name__:
+                raise
+            raise click.ClickException(unset(problem)) from problem
+
+
+def unset(problem: ValidationError) -> str:
+    """Say which settings are wrong."""
+    wrong = [f"{'.'.join(map(str, error['loc'])).upper()}: {error['msg']}" for error in problem.errors()]
+    return "The environment has settings that we cannot use:\n  " + "\n  ".join(wrong)
+
+
+@click.group(cls=Plain)
+def main() -> None:
+    """Packshot: composable GPU tools for product imagery, on your own machine."""
+
+
+@main.command()
+def up() -> None:
+    """Run everything in this terminal: servers, workers, watcher, API, Flower."""
+    from embedded.ports import Wishes
+    from embedded.up import up as run
+
+    said = settings()
+    fixed = {name: port for name, port in (("api", said.api_port), ("flower", said.flower_port)) if port}
+    sys.exit(run(data_dir(), Wishes(fixed, {"api": 5000, "flower": 5555})))
+
+
+@main.command()
+def watch() -> None:
+    """Look after the jobs; several may run."""
+    from tasks.watch import main as run
+
+    run()
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the database and the bucket to what the code expects."""
+    from db import schema
+    from storage.bucket import bucket
+
+    schema.upgrade()
+    bucket().ensure()
+
+
+@main.command()
+def doctor() -> None:
+    """Say what is missing or broken, and how to mend it."""
+    from embedded.doctor import examine
+
+    findings = examine(data_dir())
+    for finding in findings:
+        click.echo(finding)
+    sys.exit(not all(finding.ok for finding in findings))
+
+
+@main.command()
+def demo() -> None:
+    """Show all six tools at work on photos of a product."""
+    from embedded.demo import run
+
+    sys.exit(run())
+
+
+def data_dir() -> Path:
+    """Give the data directory, as an absolute path: our programs run elsewhere."""
+    return Path(settings().packshot_data_dir).absolute()
+
+
+if __name__ == "__main__":
+    main()

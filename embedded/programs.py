@@ -1,0 +1,84 @@
+"""Our own programs, in the order of their start."""
+
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from embedded.child import Child, at_once
+from embedded.house import House
+from embedded.ports import HOST
+
+#: Seconds that a worker may need for the task that it has begun; the second Ctrl-C does not wait.
+LAST_TASK_S = 600
+
+
+def programs(house: House, given: Mapping[str, str]) -> list[Child]:
+    """List what runs beside the servers."""
+    env = surroundings(house, given)
+
+    def python(name: str, module: str, *arguments: str, ready: Callable[[], bool] = at_once, **more: object) -> Child:
+        # -P and the directory: nothing that happens to lie where the user stands is imported instead of ours.
+        command = (sys.executable, "-P", "-m", module, *arguments)
+        return Child(name, command, env, house.data, ready=ready, **more)  # type: ignore[arg-type]  # as Child names them
+
+    def worker(name: str, queues: str, *options: str) -> Child:
+        node = f"{name}@{os.uname().nodename}"
+        arguments = ("-A", "tasks.app", "worker", "-n", node, "-Q", queues, "-l", "INFO", *options)
+        ready = lambda: says(house.logs / f"{name}.log", f"{node} ready")  # noqa: E731 - a probe, used once
+        return python(name, "celery", *arguments, ready=ready, ready_s=60, stop_s=LAST_TASK_S)
+
+    return [
+        python("migrate", "embedded.cli", "migrate", once=True, ready_s=120),
+        worker("worker", "main,resume", "-P", "threads", "-c", "16", "--without-gossip", "--without-mingle"),
+        worker("gpu", "gpu", "-P", "prefork", f"--autoscale={cores()},1", "--disable-prefetch", "--without-gossip",
+               "--without-mingle"),
+        python("watch", "embedded.cli", "watch", stop_s=30),
+        python("api", "gunicorn", *gunicorn(house.ports["api"]), ready=lambda: healthy(house.ports["api"]), stop_s=30),
+        python("flower", "celery", "-A", "tasks.app", "flower", f"--address={HOST}", f"--port={house.ports['flower']}",
+               "--max-tasks=5000"),
+    ]  # fmt: skip
+
+
+def surroundings(house: House, given: Mapping[str, str]) -> dict[str, str]:
+    """Make the environment of our programs."""
+    return {
+        **house.env(given),
+        "API_PORT": str(house.ports["api"]),
+        "FLOWER_PORT": str(house.ports["flower"]),
+        "FLOWER_BASIC_AUTH": f"packshot:{house.secrets['flower']}",  # not as an argument: everybody can see those
+        "PYTHONUNBUFFERED": "1",
+        "MALLOC_ARENA_MAX": "2",  # threads would each keep memory of their own
+    }
+
+
+def gunicorn(port: int) -> list[str]:
+    """Serve the API: a parked thread costs little, and waiting callers each need one."""
+    return [
+        "api.app:create_app()", f"--bind={HOST}:{port}", "--worker-class=gthread", "--workers=1", "--threads=400",
+        "--worker-connections=2000", "--timeout=120", "--graceful-timeout=10", "--keep-alive=75", "--no-control-socket",
+    ]  # fmt: skip
+
+
+def cores() -> int:
+    """Count the cores that we may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def says(log: Path, words: str) -> bool:
+    """Tell whether a child has logged these words since its start."""
+    return words in log.read_text(errors="replace")
+
+
+def healthy(port: int) -> bool:
+    """Tell whether the API answers."""
+    try:
+        urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=2).close()
+    except urllib.error.HTTPError as refused:
+        refused.close()
+        return False
+    except OSError:
+        return False
+    return True

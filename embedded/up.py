@@ -1,0 +1,72 @@
+"""`packshot up`: the whole house in one terminal."""
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from embedded.house import House, lived_in
+from embedded.logs import prefixed
+from embedded.ports import HOST, Wishes
+from embedded.programs import programs
+from embedded.servers import servers
+from embedded.supervisor import run
+
+TABLE = """
+Packshot is up.
+
+  API      {api}
+  Docs     {api}/docs
+  Flower   {flower}   user packshot, password {password}
+  Data     {data}
+  Logs     {logs}
+
+Try, in another terminal:
+  curl {api}/api/tools
+  packshot doctor
+  set -a; . {env}; set +a    (then Python and celery reach this house, too)
+
+Ctrl-C stops it as soon as the running tasks are done, a second Ctrl-C at once.
+"""
+
+
+def up(data: Path, wishes: Wishes) -> int:
+    """Run everything until somebody asks us to stop. Gives the exit code."""
+    given = dict(os.environ)
+    with lived_in(data, wishes) as house:
+        children = (*servers(house, given), *programs(house, given))
+        write_env(house, given)
+        return run(children, house.data, screen(), lambda: show(table(house)))
+
+
+def table(house: House) -> str:
+    """Say where everything is."""
+    return TABLE.format(
+        api=f"http://{HOST}:{house.ports['api']}",
+        flower=f"http://{HOST}:{house.ports['flower']}",
+        password=house.secrets["flower"],
+        data=house.data,
+        logs=house.logs,
+        env=house.data / "env",
+    )
+
+
+def write_env(house: House, given: Mapping[str, str]) -> None:
+    """Write down how to reach our servers, for a shell to read."""
+    kept = house.data / "env"
+    kept.touch(mode=0o600)
+    lines = [f"{name}={shlex.quote(value)}\n" for name, value in house.defaults(given).items()]
+    kept.write_text("".join(lines))
+
+
+def screen() -> Callable[[str, str], None]:
+    """Make what shows a line of a child; each child keeps its colour."""
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    places: dict[str, int] = {}
+    return lambda name, line: show(prefixed(name, line, places.setdefault(name, len(places)), colour=colour))
+
+
+def show(text: str) -> None:
+    """Print at once, also into a pipe."""
+    print(text, flush=True)
