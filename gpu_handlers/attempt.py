@@ -13,7 +13,7 @@ from typing import Any
 from gpu_handlers.proof import prove
 from gpu_handlers.work import Report, Work
 from settings import settings
-from storage.address import Address, ours
+from storage.address import ours, parse
 from storage.bucket import bucket
 from tools import catalog
 from tools.contract import Params, Tool
@@ -40,7 +40,7 @@ def run_attempt(task: Mapping[str, Any], *, report: Report, stop: threading.Even
         outcome |= attempt(task, report, stop)
     except ToolError as error:
         outcome["error"] = error.problem()
-    except Exception as error:  # noqa: BLE001 - the caller of a far machine gets an outcome, whatever happens
+    except Exception as error:
         logger.exception("handler failed", extra={"job_id": task.get("job_id"), "attempt_id": task.get("attempt_id")})
         outcome["error"] = failure(error).problem()
     return Outcome(seconds=round(time.monotonic() - began, 3), **outcome)
@@ -79,7 +79,7 @@ def find_handler(tool: Tool, engine: str) -> Run:
 
 def download(r2: str, path: Path) -> Path:
     """Bring a file of ours to a path."""
-    return bucket().download(Address.parse(r2).key, path)
+    return bucket().download(parse(r2).key, path)
 
 
 def store(path: Path, key: str) -> StoredFile:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_handlers.pixels import Pixels, Plane, fit, resize, to_plane
+from gpu_handlers.pixels import Pixels, Plane, fit, floats, resize, to_plane
 
 #: Longest side, in pixels, at which objects are looked for, and at which GrabCut draws their outline.
 LOOK, DRAW = 72, 320
@@ -59,7 +59,7 @@ def find(image: Pixels, wish: Wish | None = None) -> Found | None:
 
 def to_lab(image: Pixels) -> Plane:
     """Take RGB to Lab, where distance is difference to the eye."""
-    return np.asarray(cv2.cvtColor(cv2.GaussianBlur(to_plane(image), (0, 0), 0.8), cv2.COLOR_RGB2LAB), np.float32)
+    return floats(cv2.cvtColor(cv2.GaussianBlur(to_plane(image), (0, 0), 0.8), cv2.COLOR_RGB2LAB))
 
 
 def measure_barrier(lab: Plane) -> Plane:
@@ -104,7 +104,10 @@ def choose(barrier: Plane, salient: NDArray[np.bool_], lab: Plane, wish: Wish) -
 def meets(wish: Wish, region: NDArray[np.bool_], lab: Plane, x: Plane, y: Plane) -> float:
     """Rate from 0 to 1 how well a region meets a wish."""
     mean = lab[region].mean(0)
-    off = [np.linalg.norm(mean - colour) / 12 for colour in (to_lab(np.full((1, 1, 3), c, np.uint8))[0, 0] for c in wish.colours)]
+    off = [
+        np.linalg.norm(mean - colour) / 12
+        for colour in (to_lab(np.full((1, 1, 3), c, np.uint8))[0, 0] for c in wish.colours)
+    ]
     off += [3 * (1 - x[region].mean() * right - y[region].mean() * down) for right, down in wish.places]
     return float(np.exp(-sum(off)))
 
@@ -116,7 +119,7 @@ def draw(image: Pixels, seed: NDArray[np.bool_], calm: NDArray[np.bool_]) -> NDA
     labels[[0, -1]] = labels[:, [0, -1]] = cv2.GC_BGD
     if not seed[1:-1, 1:-1].any():
         return seed
-    cv2.grabCut(image, labels, (0, 0, 0, 0), np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(image, labels, (0, 0, 0, 0), np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
     drawn = ((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)) & near
     _, parts = cv2.connectedComponents(drawn.astype(np.uint8), connectivity=8)
     ours = np.unique(parts[seed & drawn])
@@ -139,7 +142,7 @@ def refine(image: Pixels, alpha: Plane) -> Plane:
     )
     slope = (both - mean * cover) / (square - mean * mean + 1e-4)
     fitted = np.asarray(cv2.blur(slope, size)) * grey + np.asarray(cv2.blur(cover - slope * mean, size))
-    return np.asarray(np.clip((fitted - 0.5) * 2 + 0.5, 0, 1), np.float32)
+    return floats(np.clip((fitted - 0.5) * 2 + 0.5, 0, 1))
 
 
 def cut(image: Pixels, alpha: Plane) -> Pixels:
@@ -157,4 +160,4 @@ def palette(product: Pixels, colours: int = 5) -> Plane:
     count = min(colours, len(seen))
     _, labels, centres = cv2.kmeans(seen, count, np.empty((0,), np.int32), stop, 2, cv2.KMEANS_PP_CENTERS)
     order: Iterable[int] = np.argsort(-np.bincount(labels.ravel(), minlength=count), kind="stable")
-    return np.asarray([centres[index] for index in order], np.float32)
+    return floats([centres[index] for index in order])

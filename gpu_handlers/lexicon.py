@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import prod
 
 Rgb = tuple[int, int, int]
 
@@ -25,15 +27,13 @@ class Surface:
     gloss: float = 0.0
 
 
-WOOD, STONE, CLOTH = Surface((135, 92, 58), "grain", 0.12), Surface((140, 138, 132), "speckle"), Surface((200, 190, 180))
+WOOD, STONE = Surface((135, 92, 58), "grain", 0.12), Surface((140, 138, 132), "speckle")
 SURFACES: dict[str, Surface] = {
-    "wood": WOOD, "wooden": WOOD, "table": WOOD, "desk": WOOD, "shelf": WOOD, "oak": WOOD,
-    "marble": Surface((226, 224, 222), "veins", 0.3), "stone": STONE, "concrete": STONE, "rock": STONE,
-    "sand": Surface((214, 188, 145), "speckle"), "grass": Surface((88, 128, 55), "speckle"),
-    "snow": Surface((236, 240, 247), "speckle"), "water": Surface((50, 105, 135), "ripples", 0.4),
-    "glass": Surface((175, 200, 205), "plain", 0.5), "mirror": Surface((160, 165, 172), "plain", 0.7),
+    "wood": WOOD, "wooden": WOOD, "table": WOOD, "desk": WOOD, "stone": STONE, "concrete": STONE, "rock": STONE,
+    "marble": Surface((226, 224, 222), "veins", 0.3), "sand": Surface((214, 188, 145), "speckle"),
+    "grass": Surface((88, 128, 55), "speckle"), "snow": Surface((236, 240, 247), "speckle"),
+    "water": Surface((50, 105, 135), "ripples", 0.4), "glass": Surface((175, 200, 205), "plain", 0.5),
     "metal": Surface((150, 154, 160), "grain", 0.4), "velvet": Surface((95, 25, 55), "speckle"),
-    "silk": CLOTH, "linen": CLOTH, "fabric": CLOTH, "leather": Surface((90, 58, 42), "speckle", 0.08),
 }  # fmt: skip
 
 
@@ -48,25 +48,23 @@ class Place:
     lights: bool = False
 
 
-SEA, WILD = Place((60, 135, 205), (205, 228, 238), "sand"), Place((150, 190, 200), (200, 215, 190), "grass", hills=True)
-PEAKS, TOWN = Place((85, 140, 205), (215, 225, 235), "stone", hills=True), Place((70, 75, 95), (150, 135, 125), "concrete", lights=True)
-ROOM = Place((150, 125, 105), (120, 92, 72), "wood", lights=True)
+SEA, ROOM = Place((60, 135, 205), (205, 228, 238), "sand"), Place((150, 125, 105), (120, 92, 72), "wood", lights=True)
+WILD = Place((150, 190, 200), (200, 215, 190), "grass", hills=True)
+TOWN = Place((70, 75, 95), (150, 135, 125), "concrete", lights=True)
 PLACES: dict[str, Place] = {
-    "beach": SEA, "sea": SEA, "ocean": SEA, "lake": Place((90, 150, 205), (190, 215, 225), "water", hills=True),
-    "forest": Place((52, 92, 55), (120, 152, 95), "grass", hills=True), "garden": WILD, "park": WILD, "meadow": WILD,
-    "mountain": PEAKS, "desert": Place((95, 150, 205), (240, 215, 170), "sand", hills=True), "sky": SEA,
-    "winter": Place((170, 190, 215), (230, 236, 244), "snow", hills=True), "city": TOWN, "street": TOWN,
-    "cafe": ROOM, "restaurant": ROOM, "kitchen": ROOM, "room": ROOM, "office": ROOM, "bar": ROOM, "party": TOWN,
-    "studio": Place((236, 236, 238), (214, 214, 217)), "luxury": Place((30, 28, 30), (66, 54, 44), "marble", lights=True),
+    "studio": Place((236, 236, 238), (214, 214, 217)), "beach": SEA, "sea": SEA, "ocean": SEA, "sky": SEA,
+    "lake": Place((90, 150, 205), (190, 215, 225), "water", hills=True), "garden": WILD, "park": WILD, "meadow": WILD,
+    "forest": Place((52, 92, 55), (120, 152, 95), "grass", hills=True), "city": TOWN, "street": TOWN, "party": TOWN,
+    "mountain": Place((85, 140, 205), (215, 225, 235), "stone", hills=True), "cafe": ROOM, "bar": ROOM,
+    "desert": Place((95, 150, 205), (240, 215, 170), "sand", hills=True), "kitchen": ROOM, "room": ROOM,
+    "luxury": Place((30, 28, 30), (66, 54, 44), "marble", lights=True),
 }  # fmt: skip
 
 #: What light does to red, green and blue.
 LIGHTS: dict[str, tuple[float, float, float]] = {
-    "sunset": (1.12, 0.82, 0.66), "sunrise": (1.1, 0.9, 0.8), "golden": (1.14, 0.98, 0.74), "warm": (1.1, 0.99, 0.86),
-    "cold": (0.88, 0.98, 1.12), "cool": (0.9, 0.99, 1.1), "night": (0.38, 0.44, 0.66), "moonlight": (0.45, 0.52, 0.72),
-    "dark": (0.55, 0.55, 0.57), "moody": (0.66, 0.62, 0.64), "dramatic": (0.74, 0.7, 0.68), "neon": (0.85, 0.55, 1.1),
-    "bright": (1.14, 1.14, 1.13), "sunny": (1.12, 1.08, 1.0), "cloudy": (0.88, 0.91, 0.95), "rain": (0.72, 0.78, 0.86),
-    "candle": (0.95, 0.68, 0.45), "dusk": (0.72, 0.62, 0.76), "evening": (0.8, 0.66, 0.6), "daylight": (1.05, 1.06, 1.08),
+    "sunset": (1.12, 0.82, 0.66), "golden": (1.14, 0.98, 0.74), "warm": (1.1, 0.99, 0.86), "cold": (0.88, 0.98, 1.12),
+    "night": (0.38, 0.44, 0.66), "dark": (0.55, 0.55, 0.57), "moody": (0.66, 0.62, 0.64), "neon": (0.85, 0.55, 1.1),
+    "bright": (1.14, 1.14, 1.13), "sunny": (1.12, 1.08, 1.0), "cloudy": (0.88, 0.91, 0.95), "dusk": (0.72, 0.62, 0.76),
 }  # fmt: skip
 
 SIDES: dict[str, tuple[int, int]] = {"left": (-1, 0), "right": (1, 0), "top": (0, -1), "bottom": (0, 1)}
@@ -87,27 +85,27 @@ def read(prompt: str, negative: str = "") -> Reading:
     """Read a prompt; the first surface and place count, and no word that the negative prompt names."""
     unwanted = set(words(negative))
     said = [word for word in words(prompt) if word not in unwanted]
-    places = [PLACES[word] for word in said if word in PLACES]
-    grounds = [word for word in said if word in SURFACES]
-    place = places[0] if places else None
-    surface = SURFACES[grounds[0]] if grounds else None
+    surface = next((SURFACES[word] for word in said if word in SURFACES), None)
     dyed = [word for word in said if word in COLOURS]
-    if grounds and dyed and surface and said.index(grounds[0]) == said.index(dyed[0]) + 1:
-        surface, dyed = Surface(COLOURS[dyed[0]], surface.texture, surface.gloss), dyed[1:]
-    light = (1.0, 1.0, 1.0)
-    for word in dict.fromkeys(said):
-        light = tuple(a * b for a, b in zip(light, LIGHTS.get(word, (1, 1, 1)), strict=True))  # type: ignore[assignment]  # three stay three
+    for colour, thing in pairwise(said):
+        if surface and thing in SURFACES and dyed and colour == dyed[0]:  # "white marble"
+            surface, dyed = replace(surface, colour=COLOURS[colour]), dyed[1:]
     known = tuple(dict.fromkeys(pick(said, COLOURS, SURFACES, PLACES, LIGHTS)))
-    return Reading(known, place, surface, COLOURS[dyed[0]] if dyed else None, light)
+    red, green, blue = (prod(LIGHTS[word][channel] for word in known if word in LIGHTS) for channel in range(3))
+    return Reading(
+        understood=known,
+        place=next((PLACES[word] for word in said if word in PLACES), None),
+        surface=surface,
+        backdrop=COLOURS[dyed[0]] if dyed else None,
+        light=(red, green, blue),
+    )
 
 
 def words(text: str) -> list[str]:
     """Split into small words, the plural s taken off where we know the singular."""
     known = {*COLOURS, *SURFACES, *PLACES, *LIGHTS}
-    return [
-        word if word in known or word.removesuffix("s") not in known else word.removesuffix("s")
-        for word in re.findall(r"\w+", text.lower())
-    ]
+    said = re.findall(r"\w+", text.lower())
+    return [single if (single := word.removesuffix("s")) in known else word for word in said]
 
 
 def pick(said: list[str], *tables: Collection[str]) -> Iterator[str]:

@@ -46,14 +46,19 @@ def write(path: Path, pixels: Pixels, text: dict[str, str] | None = None) -> Pat
     return path
 
 
+def floats(values: Any) -> Plane:
+    """Take numbers to an array of float32."""
+    return np.asarray(values, np.float32)
+
+
 def to_plane(pixels: Pixels) -> Plane:
     """Take 0…255 to 0…1."""
-    return pixels.astype(np.float32) / np.float32(255)
+    return np.asarray(pixels, np.float32) / np.float32(255)
 
 
 def to_pixels(plane: Plane) -> Pixels:
     """Take 0…1 to 0…255, rounded."""
-    return np.clip(plane * 255 + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(plane * 255 + 0.5, 0, 255), np.uint8)
 
 
 def resize(image: NDArray[Any], width: int, height: int) -> NDArray[Any]:
@@ -83,7 +88,7 @@ def mix(start: Plane, end: Plane | float, weight: Plane | float) -> Plane:
     """Go from one picture to another; a (height, width) weight counts for all channels."""
     if isinstance(weight, np.ndarray) and weight.ndim < start.ndim:
         weight = weight[..., None]
-    return np.asarray(start + (end - start) * weight, np.float32)
+    return floats(start + (end - start) * weight)
 
 
 def unfinished(plane: Plane, steps: int, rng: np.random.Generator) -> Plane:

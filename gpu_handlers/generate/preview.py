@@ -37,7 +37,9 @@ def run(params: GenerateParams, work: Work) -> Path:
     if "blurry" in params.negative_prompt.lower():
         picture = mix(pixels.blur(picture, 1.5), picture, 1.4)
     work.report(0.85, "encoding")
-    return pixels.write(work.folder / "picture.png", pixels.resize(pixels.to_pixels(picture), params.width, params.height))
+    return pixels.write(
+        work.folder / "picture.png", pixels.resize(pixels.to_pixels(picture), params.width, params.height)
+    )
 
 
 def load(work: Work) -> Plane:
@@ -90,5 +92,5 @@ def dress(product: Plane, strength: float, colour: tuple[float, float, float], l
     clay = 0.35 + 0.5 * pixels.blur(np.ascontiguousarray(colours.mean(-1)), 2)[..., None]
     dressed = mix(np.repeat(clay, 3, -1), colours, strength)
     side = np.linspace(-1, 1, product.shape[1], dtype=np.float32)[None, :, None]
-    lit = dressed * (1 + 0.16 * light * side) * (0.35 + 0.65 * np.float32(colour))
-    return np.asarray(np.concatenate([np.clip(lit, 0, 1), alpha], -1), np.float32)
+    lit = dressed * (1 + 0.16 * light * side) * (0.35 + 0.65 * pixels.floats(colour))
+    return pixels.floats(np.concatenate([np.clip(lit, 0, 1), alpha], -1))

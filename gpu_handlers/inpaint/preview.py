@@ -1,32 +1,20 @@
 """Inpaint, the preview way: the hole is filled from around it, and the product is set inside."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from gpu_handlers import cutout, lexicon, pixels
+from gpu_handlers.hole import Hole, open_hole
 from gpu_handlers.pixels import Pixels, Plane, mix
 from gpu_handlers.scenery import stand
 from gpu_handlers.work import Work
-from storage.address import readable
-from tools.errors import MaskUnusable, ObjectNotFound
+from tools.errors import ObjectNotFound
 from tools.inpaint import InpaintParams
-from tools.mask import SCENE_CHUNK
 
 #: Longest side, in pixels, at which the new is made; for a larger scene it is enlarged.
 MADE = 1024
-WHAT_TO_SEND = "send the file that mask returns, or the scene as scene_url and its mask as mask_url."
-
-
-@dataclass(frozen=True)
-class Hole:
-    """A scene, and the mask of what is to be made anew: (height, width), 255 for the new."""
-
-    scene: Pixels
-    mask: Pixels
 
 
 def run(params: InpaintParams, work: Work) -> Path:
@@ -38,9 +26,9 @@ def run(params: InpaintParams, work: Work) -> Path:
     scene, mask = pixels.to_plane(pixels.fit(hole.scene, MADE)), pixels.to_plane(pixels.fit(hole.mask, MADE))
     ground = fill(scene, mask, rng)
     reading = lexicon.read(params.prompt)
-    ground = ground * np.float32(reading.light)
+    ground = ground * pixels.floats(reading.light)
     if reading.backdrop is not None:
-        ground = mix(ground, np.asarray(np.float32(reading.backdrop) / 255), 0.4)
+        ground = mix(ground, pixels.floats(reading.backdrop) / np.float32(255), 0.4)
     tell(reading, work)
     work.report(0.5, "compositing")
     fitted, corner = place(product, mask, rng)
@@ -55,51 +43,6 @@ def run(params: InpaintParams, work: Work) -> Path:
     picture = blend(hole, pixels.to_pixels(made), weight, work)
     work.report(0.9, "encoding")
     return pixels.write(work.folder / "picture.png", picture)
-
-
-def open_hole(params: InpaintParams, work: Work) -> Hole:
-    """Find scene and mask in what was sent. Raises MaskUnusable, which says what to send."""
-    path = work.fetch(params.scene_url)
-    sent = pixels.read(path)
-    if params.mask_url:
-        hole = Hole(sent, pixels.read(work.fetch(params.mask_url))[..., 0])
-    elif address := chunk(path):
-        readable(address)  # a file from elsewhere may name what is not its sender's to read
-        hole = Hole(pixels.read(work.fetch(address)), sent[..., 0])
-    elif (sent == sent[..., :1]).all():
-        raise MaskUnusable.at("scene_url", f"this is a mask without its scene: {WHAT_TO_SEND}")
-    else:
-        message = "The red channel was taken as the mask, so the scene's own red is a guess from green and blue."
-        work.warn("red_approximated", message, "scene_url")
-        hole = Hole(guess_red(sent), sent[..., 0])
-    check(hole)
-    return hole
-
-
-def chunk(path: Path) -> str | None:
-    """Read the scene's address from the mask's text chunk."""
-    with Image.open(path) as image:
-        found = getattr(image, "text", {}).get(SCENE_CHUNK)
-    return str(found) if found else None
-
-
-def guess_red(sent: Pixels) -> Pixels:
-    """Go on in red as from blue to green: grey stays grey, warm stays warm."""
-    green, blue = (sent[..., channel].astype(np.int16) for channel in (1, 2))
-    return np.dstack([np.clip(green + (green - blue) // 2, 0, 255).astype(np.uint8), sent[..., 1:]])
-
-
-def check(hole: Hole) -> None:
-    """Refuse a mask that does not fit, is empty, or covers all."""
-    (high, wide), (tall, broad) = hole.mask.shape, hole.scene.shape[:2]
-    if (high, wide) != (tall, broad):
-        sizes = f"the mask is {wide}×{high} pixels and its scene {broad}×{tall}"
-        raise MaskUnusable(f"{sizes}: send them in the same size.")
-    cover = float((hole.mask > 127).mean())
-    if cover < 0.001:
-        raise MaskUnusable.at("scene_url", f"the mask is empty, there is nothing to fill: {WHAT_TO_SEND}")
-    if cover > 0.95:
-        raise MaskUnusable.at("scene_url", f"the mask covers {cover:.0%} and leaves no scene: {WHAT_TO_SEND}")
 
 
 def find_product(reference: Pixels) -> Plane:
@@ -126,11 +69,11 @@ def fill(scene: Plane, mask: Plane, rng: np.random.Generator) -> Plane:
     columns = np.flatnonzero(hole.any(0))
     shift = int((columns[-1] - columns[0] + 1) * rng.uniform(1.0, 1.3)) * int(rng.choice([-1, 1]))
     borrowed, also_hole = np.roll(grain, shift, 1), np.roll(hole, shift, 1)
-    return np.asarray(filled + borrowed * (hole & (1 - also_hole))[..., None], np.float32)
+    return pixels.floats(filled + borrowed * (hole & (1 - also_hole))[..., None])
 
 
 def bridge(image: Plane, known: NDArray[np.bool_]) -> Plane:
-    """Lead each row from what is known on its left to what is known on its right; empty rows follow their neighbours."""
+    """Lead each row from what is known on its left to what is on its right; an empty row follows its neighbours."""
     out, columns = image.copy(), np.arange(image.shape[1])
     full = known.any(1)
     for row in np.flatnonzero(full):
@@ -172,8 +115,8 @@ def place(product: Plane, mask: Plane, rng: np.random.Generator) -> tuple[Plane,
 def match(product: Plane, around: Plane, guidance: float, light: tuple[float, float, float]) -> Plane:
     """Lay the scene's colours on the product: the more, the less guidance holds it to its own."""
     pull = 0.6 / (1 + 0.6 * guidance)
-    lit = product[..., :3] * np.clip(mix(np.ones(3, np.float32), around / 0.55, pull), 0.3, 1.6) * np.float32(light)
-    return np.asarray(np.dstack([np.clip(lit, 0, 1), product[..., 3]]), np.float32)
+    lit = product[..., :3] * np.clip(mix(np.ones(3, np.float32), around / 0.55, pull), 0.3, 1.6) * pixels.floats(light)
+    return pixels.floats(np.dstack([np.clip(lit, 0, 1), product[..., 3]]))
 
 
 def blend(hole: Hole, made: Pixels, weight: Plane, work: Work) -> Pixels:

@@ -59,9 +59,9 @@ def grow(alpha: pixels.Plane, by: float, fade: float) -> pixels.Plane:
     """Grow an outline by so many pixels, and fade its edge over so many: by distance, so that no size costs more."""
     grown = cutout.close_gaps(measure(alpha <= 0.5) <= by)
     ramp = np.clip((measure(grown) - measure(~grown)) / max(fade, 1.0) + 0.5, 0, 1)
-    return np.asarray(ramp * ramp * (3 - 2 * ramp), np.float32)
+    return pixels.floats(ramp * ramp * (3 - 2 * ramp))
 
 
 def measure(region: NDArray[np.bool_]) -> pixels.Plane:
     """Measure how deep in a region each pixel lies, in pixels."""
-    return np.asarray(cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, 5), np.float32)
+    return pixels.floats(cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, 5))

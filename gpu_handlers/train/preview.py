@@ -55,7 +55,9 @@ def unpack(archive: Path, folder: Path) -> list[Path]:
     folder.mkdir()
     try:
         with zipfile.ZipFile(archive) as zipped:
-            names = sorted(name for name in zipped.namelist() if name.lower().endswith((".png", ".jpg", ".jpeg", ".webp")))
+            names = sorted(
+                name for name in zipped.namelist() if name.lower().endswith((".png", ".jpg", ".jpeg", ".webp"))
+            )
             photos = [folder / f"{number:04}" for number in range(len(names))]
             for name, photo in zip(names, photos, strict=True):
                 photo.write_bytes(zipped.read(name))
@@ -64,5 +66,3 @@ def unpack(archive: Path, folder: Path) -> list[Path]:
     if not photos:
         raise BadArchive("The archive holds no picture: put PNG, JPEG or WebP photos into the zip.")
     return photos
-
-

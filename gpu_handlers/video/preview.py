@@ -17,12 +17,11 @@ FRAMES_A_SECOND = 16
 
 #: Word → what the camera does from start to end: (right, down, closer, turned), in parts of the frame.
 MOVES: dict[str, tuple[float, float, float, float]] = {
-    "zoom": (0, 0, 0.3, 0), "push": (0, 0, 0.35, 0), "closer": (0, 0, 0.3, 0), "dolly": (0, 0, 0.3, 0), "in": (0, 0, 0.2, 0),
-    "pull": (0, 0, -0.35, 0), "away": (0, 0, -0.3, 0), "out": (0, 0, -0.5, 0),
-    "left": (-0.16, 0, 0, 0), "right": (0.16, 0, 0, 0), "pan": (0.05, 0, 0, 0),
-    "rise": (0, -0.12, 0, 0), "rises": (0, -0.12, 0, 0), "up": (0, -0.12, 0, 0), "down": (0, 0.12, 0, 0), "tilt": (0, -0.06, 0, 0),
-    "circles": (0.05, 0, 0.06, 0.16), "circle": (0.05, 0, 0.06, 0.16), "orbit": (0.05, 0, 0.06, 0.18),
-    "around": (0.03, 0, 0, 0.06), "rotates": (0, 0, 0, 0.16), "turns": (0, 0, 0, 0.16),
+    **dict.fromkeys(("zoom", "push", "closer", "dolly"), (0, 0, 0.3, 0)),
+    **dict.fromkeys(("pull", "away"), (0, 0, -0.3, 0)),
+    "out": (0, 0, -0.6, 0), "left": (-0.16, 0, 0, 0), "right": (0.16, 0, 0, 0), "down": (0, 0.12, 0, 0),
+    **dict.fromkeys(("up", "rise", "rises"), (0, -0.12, 0, 0)),
+    **dict.fromkeys(("circle", "circles", "orbit", "around", "rotates", "turns"), (0.03, 0, 0.04, 0.1)),
 }  # fmt: skip
 
 
@@ -59,12 +58,12 @@ def frames(image: pixels.Pixels, params: VideoParams) -> Iterator[pixels.Pixels]
     ground = frame_up(image, params.width, params.height)
     told = moves(params.prompt) or [list(MOVES.values())[int(rng.integers(len(MOVES)))]]
     turn = rng.choice([-1.0, 1.0])  # which way round is left open by the words
-    move = np.sum(told, 0) * rng.uniform(0.8, 1.2) * (1, 1, 1, turn)
+    move = pixels.floats(told).sum(0) * rng.uniform(0.8, 1.2) * (1, 1, 1, turn)
     drift = rng.uniform(-0.03, 0.03, 4) * (1, 1, 0, 1)
     for number in range(params.length):
         part = number / (params.length - 1)
         eased = part * part * (3 - 2 * part)
-        yield look(ground, (move + drift) * (eased - 0.5), params)
+        yield look(ground, pixels.floats((move + drift) * (eased - 0.5)), params)
 
 
 def frame_up(image: pixels.Pixels, width: int, height: int) -> pixels.Pixels:
@@ -73,28 +72,27 @@ def frame_up(image: pixels.Pixels, width: int, height: int) -> pixels.Pixels:
     both = (width / wide, height / tall)
     scale = (max(both) * min(both) ** 2) ** (1 / 3)
     inner = pixels.resize(image, max(1, round(wide * scale)), max(1, round(tall * scale)))
-    top, left = (max(0, (inner.shape[0] - height) // 2), max(0, (inner.shape[1] - width) // 2))
-    inner = np.asarray(inner[top : top + height, left : left + width])
+    top, left = max(0, (inner.shape[0] - height) // 2), max(0, (inner.shape[1] - width) // 2)
+    inner = inner[top : top + height, left : left + width]
     up, aside = height - inner.shape[0], width - inner.shape[1]
     edges = (up // 2, up - up // 2, aside // 2, aside - aside // 2)
-    wide_view = np.asarray(cv2.copyMakeBorder(inner, *edges, cv2.BORDER_REFLECT_101))
-    if not (up or aside):
-        return wide_view
-    sharp = np.asarray(cv2.copyMakeBorder(np.ones(inner.shape[:2], np.float32), *edges, cv2.BORDER_CONSTANT, value=0))
-    seam = np.minimum(pixels.blur(sharp, 6) * 2 - 1, 1).clip(0)
-    plane = pixels.to_plane(wide_view)
-    return pixels.to_pixels(pixels.mix(pixels.blur(plane, height / 24), plane, seam))
+    sharp = pixels.to_plane(np.asarray(cv2.copyMakeBorder(inner, *edges, cv2.BORDER_REFLECT_101)))
+    within = cv2.copyMakeBorder(np.ones(inner.shape[:2], np.float32), *edges, cv2.BORDER_CONSTANT, value=0)
+    seam = np.clip(pixels.blur(pixels.floats(within), max(1, up, aside) / 4) * 2, 0, 1)
+    return pixels.to_pixels(pixels.mix(pixels.blur(sharp, height / 50), sharp, pixels.floats(seam)))
 
 
-def look(ground: pixels.Pixels, camera: pixels.NDArray[np.float64], params: VideoParams) -> pixels.Pixels:
+def look(ground: pixels.Pixels, camera: pixels.Plane, params: VideoParams) -> pixels.Pixels:
     """Show one frame: the corners that the camera sees, drawn out to the whole."""
     right, down, closer, turned = camera
     half = 0.41 * np.exp(-closer)
     sides = half * (1 + turned), half * (1 - turned)  # who turns sees one side nearer
     x, y = 0.5 + right * 0.6, 0.5 + down * 0.6
     corners = [(x - half, y - sides[0]), (x + half, y - sides[1]), (x + half, y + sides[1]), (x - half, y + sides[0])]
-    seen = np.float32([(u * params.width, v * params.height) for u, v in corners])
-    whole = np.float32([(0, 0), (params.width, 0), (params.width, params.height), (0, params.height)])
+    seen = pixels.floats([(u * params.width, v * params.height) for u, v in corners])
+    whole = pixels.floats([(0, 0), (params.width, 0), (params.width, params.height), (0, params.height)])
     lens = cv2.getPerspectiveTransform(seen, whole)
     size = (params.width, params.height)
-    return np.asarray(cv2.warpPerspective(ground, lens, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101), np.uint8)
+    return np.asarray(
+        cv2.warpPerspective(ground, lens, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101), np.uint8
+    )
