@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from typing import Self
 
 from settings import settings
 from tools.errors import PathNotAllowed
@@ -24,20 +23,20 @@ class Address:
     def __str__(self) -> str:
         return f"r2://{self.bucket}/{self.key}"
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `r2://bucket/key`, whose key must be plain; PathNotAllowed says what is wrong with it."""
-        scheme, _, rest = text.partition("://")
-        bucket, _, key = rest.partition("/")
-        if scheme != "r2" or not BUCKET_NAME.fullmatch(bucket) or not key:
-            raise PathNotAllowed("Write the address as r2://bucket/key, for example r2://packshot/uploads/shoe.png.")
-        check_key(key)
-        return cls(bucket, key)
+
+def parse(text: str) -> Address:
+    """Read `r2://bucket/key`, whose key must be plain; PathNotAllowed says what is wrong with it."""
+    scheme, _, rest = text.partition("://")
+    bucket, _, key = rest.partition("/")
+    if scheme != "r2" or not BUCKET_NAME.fullmatch(bucket) or not key:
+        raise PathNotAllowed("Write the address as r2://bucket/key, for example r2://packshot/uploads/shoe.png.")
+    check_key(key)
+    return Address(bucket, key)
 
 
 def readable(text: str) -> Address:
     """Read an address that a caller gave: it must lie in our bucket, under a prefix of READABLE."""
-    address = Address.parse(text)
+    address = parse(text)
     if address.bucket != settings().s3_bucket:
         raise PathNotAllowed(f"We read from the bucket {settings().s3_bucket} alone: copy the file there first.")
     if not address.key.startswith(READABLE):

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from settings import settings
@@ -22,6 +22,14 @@ CONNECT_TIMEOUT_S = 3
 READ_TIMEOUT_S = 20
 ATTEMPTS = 3
 
+UNTOLD = "application/octet-stream"
+CONTENT_TYPES = {
+    ".json": "application/json",
+    ".mp4": "video/mp4",
+    ".png": "image/png",
+    ".zip": "application/zip",
+}
+SHOWN = ("Content-Type", "Content-Length", "Content-Range", "ETag", "Last-Modified")
 ONE_RANGE = re.compile(r"bytes=(\d+-\d*|-\d+)")
 
 
@@ -84,19 +92,20 @@ class Bucket:
         key: str,
         body: bytes | Path,
         *,
-        content_type: str,
+        content_type: str | None = None,
         metadata: dict[str, str] | None = None,
         if_absent: bool = False,
     ) -> Stored:
-        """Store bytes or a file, its sha256 beside it.
+        """Store bytes or a file, its sha256 beside it; the content type follows the key's ending when left out.
 
         With `if_absent` a key that is taken raises FileExistsError, as `open(path, "x")` does, and stays as it is. A
         retry after a lost answer finds its own first try: whoever must know reads what lies there.
         """
         with io.BytesIO(body) if isinstance(body, bytes) else body.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-            size = file.tell()
+            size = file.seek(0, io.SEEK_END)
             file.seek(0)
+            content_type = content_type or CONTENT_TYPES.get(PurePosixPath(key).suffix, UNTOLD)
             about: dict[str, Any] = {"ContentType": content_type, "Metadata": {**(metadata or {}), "sha256": digest}}
             with told(key):
                 self._send(key, file, about, if_absent=if_absent)
@@ -114,12 +123,11 @@ class Bucket:
     def read(self, key: str, max_bytes: int) -> bytes:
         """Read a whole file into memory; TooLarge above `max_bytes`."""
         with told(key):
-            body = self._client.get_object(Bucket=self.name, Key=key)["Body"]
-            data = body.read(max_bytes + 1)
-            body.close()
-        if len(data) > max_bytes:
-            raise TooLarge(f"The file {key} is larger than {max_bytes} bytes: give a smaller one.")
-        return data
+            found = self._client.get_object(Bucket=self.name, Key=key)
+            with found["Body"] as body:
+                if found["ContentLength"] > max_bytes:
+                    raise TooLarge(f"The file {key} is larger than {max_bytes} bytes: give a smaller one.")
+                return body.read()  # without a number: only then does botocore notice a body that breaks off
 
     def download(self, key: str, path: Path) -> Path:
         """Write a file to disk, in parallel parts when it is large; nothing is left at `path` when that fails."""
@@ -140,8 +148,7 @@ class Bucket:
         except IndexError:
             return Opened(416, self._no_such_range(key), iter(()))
         reply = found["ResponseMetadata"]
-        kept = ("content-type", "content-length", "content-range", "etag", "last-modified")
-        headers = {name.title(): reply["HTTPHeaders"][name] for name in kept if name in reply["HTTPHeaders"]}
+        headers = {name: reply["HTTPHeaders"][name.lower()] for name in SHOWN if name.lower() in reply["HTTPHeaders"]}
         return Opened(reply["HTTPStatusCode"], {**headers, "Accept-Ranges": "bytes"}, chunks(key, found["Body"]))
 
     def presign_get(self, key: str, seconds: int) -> str:

@@ -128,7 +128,8 @@ def stem(entry: ZipInfo) -> str:
 
 def same_name(name: str) -> str:
     """Bring names that some file system takes for one into one form."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold()).replace("\\", "/")
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return str(PurePosixPath(folded.replace("\\", "/")))
 
 
 def shown(entry: ZipInfo) -> str:

@@ -4,9 +4,8 @@ import io
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import Any
 
-from PIL import Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from storage.address import readable
@@ -17,6 +16,17 @@ FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_PIXELS = 50_000_000
 MIN_SIDE_PX = 8
 MAX_PROFILE_BYTES = 4 * 2**20
+
+#: By the EXIF orientation, how to set a picture upright.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 #: What Pillow's decoders have been seen to raise on broken files; OSError holds "cannot identify" and "truncated".
 DECODER_ERRORS = (OSError, SyntaxError, ValueError, ArithmeticError, LookupError, TypeError, struct.error, zlib.error)
@@ -36,23 +46,22 @@ def clean(data: bytes) -> Picture:
 
     Raises NotAnImage or TooLarge.
     """
-    image, scene = decode(data)
-    upright = ImageOps.exif_transpose(eight_bits(in_srgb(image)))
-    written = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
-    return Picture(encode(written, scene), written.width, written.height)
+    given = decode(data)
+    image = turned(in_srgb(eight_bits(given), given.info.get("icc_profile")), given)
+    return Picture(encode(image, scene_of(given)), image.width, image.height)
 
 
-def decode(data: bytes) -> tuple[Image.Image, str | None]:
-    """Read the first frame, and the scene's address if the file names one."""
+def decode(data: bytes) -> Image.Image:
+    """Read the first frame."""
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         check_size(image)
         image.load()
-        return image, scene_of(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise too_large() from error
     except DECODER_ERRORS as error:
         raise NotAnImage("The file is not a picture that we can read: send a whole PNG, JPEG or WebP.") from error
+    return image
 
 
 def check_size(image: Image.Image) -> None:
@@ -79,25 +88,35 @@ def scene_of(image: Image.Image) -> str | None:
         return None
 
 
-def in_srgb(image: Image.Image) -> Image.Image:
-    """Turn the colours of a profile (Display P3, Adobe RGB, a press's CMYK) into sRGB, as the profile is not kept."""
-    profile = image.info.get("icc_profile")
-    if image.mode not in {"RGB", "RGBA", "CMYK"} or not profile or len(profile) > MAX_PROFILE_BYTES:
-        return image
-    target: Any = "RGB" if image.mode == "CMYK" else image.mode
-    try:
-        given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        moved = ImageCms.profileToProfile(image, given, ImageCms.createProfile("sRGB"), outputMode=target)
-    except (ImageCms.PyCMSError, *DECODER_ERRORS):
-        return image  # a broken profile says nothing about the pixels
-    return moved or image
-
-
 def eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey down: Pillow's own conversion cuts everything above 255 to white."""
-    if not image.mode.startswith("I"):
-        return image
-    return image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+    """Bring any mode to RGB, RGBA or (for its profile) CMYK."""
+    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion makes everything above 255 white
+        return image.convert("I").point(lambda value: value * (1 / 257)).convert("L").convert("RGB")
+    if image.has_transparency_data:
+        return image.convert("RGBA")
+    return image if image.mode == "CMYK" else image.convert("RGB")
+
+
+def in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Turn the colours of a profile (Display P3, Adobe RGB, a press's CMYK) into sRGB, as the profile is not kept."""
+    mode = "RGBA" if image.mode == "RGBA" else "RGB"
+    if profile and len(profile) <= MAX_PROFILE_BYTES:
+        try:
+            given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            moved = ImageCms.profileToProfile(image, given, ImageCms.createProfile("sRGB"), outputMode=mode)
+        except (ImageCms.PyCMSError, *DECODER_ERRORS):
+            return image.convert(mode)  # a broken profile says nothing about the pixels
+        return moved or image.convert(mode)
+    return image.convert(mode)
+
+
+def turned(image: Image.Image, given: Image.Image) -> Image.Image:
+    """Set a picture upright, as the EXIF data of the given one says."""
+    try:
+        turn = TURNS.get(given.getexif().get(ExifTags.Base.Orientation, 1))
+    except DECODER_ERRORS:
+        return image  # broken EXIF data says nothing about the pixels
+    return image if turn is None else image.transpose(turn)
 
 
 def encode(image: Image.Image, scene: str | None) -> bytes:

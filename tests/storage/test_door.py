@@ -1,0 +1,137 @@
+"""The one door, between a caller and a real bucket."""
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from settings import settings
+from storage.address import parse
+from storage.bucket import Bucket
+from storage.door import DOORS, admit_dataset, admit_picture, take_archive, take_picture
+from tools import kinds
+from tools.errors import BadArchive, FileNotFound, NotAnImage, PathNotAllowed, ToolError, UrlBlocked
+
+Painter = Callable[..., bytes]
+OURS = f"r2://{settings().s3_bucket}"
+
+
+def zip_of(**photos: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in photos.items():
+            archive.writestr(f"{name}.png", data)
+    return out.getvalue()
+
+
+def test_every_kind_of_file_has_its_door() -> None:
+    named = {mark.door for kind in vars(kinds).values() for mark in getattr(kind, "__metadata__", ())}
+    assert named - {None} == set(DOORS)
+
+
+def test_an_uploaded_picture_is_stored_clean_under_its_own_hash(store: Bucket, paint: Painter) -> None:
+    given = paint("JPEG", seed=5, comment=b"secret")
+    key = parse(take_picture(given)).key
+    data = store.read(key, 2**20)
+    assert key == f"uploads/{hashlib.sha256(data).hexdigest()}.png"
+    assert store.head(key) == store.put(key, data)
+    assert b"secret" not in data
+    ours, theirs = (np.asarray(Image.open(io.BytesIO(each))) for each in (data, given))
+    assert np.array_equal(ours, theirs)
+
+
+def test_the_same_picture_twice_is_stored_once(store: Bucket, paint: Painter) -> None:
+    first = take_picture(paint(seed=6))
+    written = store.open(parse(first).key).headers["Last-Modified"]
+    assert take_picture(paint(seed=6)) == first
+    assert store.open(parse(first).key).headers["Last-Modified"] == written
+    assert take_picture(paint(seed=7)) != first
+
+
+def test_what_was_taken_is_admitted_as_it_is(store: Bucket, paint: Painter) -> None:
+    address = take_picture(paint(seed=8))
+    assert admit_picture(address) == address
+    store.put("generated/by-hand", paint(seed=8))
+    assert admit_picture(f"{OURS}/generated/by-hand") == f"{OURS}/generated/by-hand"
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        (f"{OURS}/uploads/none.png", FileNotFound),
+        (f"{OURS}/models/secret.safetensors", PathNotAllowed),
+        (f"{OURS}/uploads/../models/secret.safetensors", PathNotAllowed),
+        ("r2://other-bucket/uploads/x.png", PathNotAllowed),
+        (f"{OURS}/generated/film.mp4", NotAnImage),
+        ("uploads/x.png", PathNotAllowed),
+        ("/etc/passwd", PathNotAllowed),
+        ("", PathNotAllowed),
+        ("file:///etc/passwd", UrlBlocked),
+        ("http://example.com/x.png", UrlBlocked),
+        ("https://127.0.0.1/x.png", UrlBlocked),
+        ("https://[::1]/x.png", UrlBlocked),
+    ],
+)
+def test_what_may_not_come_in_is_refused_with_a_sentence(store: Bucket, given: str, error: type[ToolError]) -> None:
+    store.put("models/secret.safetensors", b"x")
+    store.put("generated/film.mp4", b"x")
+    with pytest.raises(error) as refused:
+        DOORS["image"](given)
+    assert type(refused.value) is error
+    assert refused.value.detail.endswith(".")
+
+
+def test_our_own_host_is_no_stranger() -> None:
+    with pytest.raises(UrlBlocked, match="our own"):
+        admit_picture("https://packshot.example/api/images/x.png", blocked_hosts={"packshot.example"})
+
+
+def test_bytes_that_are_no_picture_leave_nothing_behind(store: Bucket) -> None:
+    before = keys(store)
+    with pytest.raises(NotAnImage):
+        take_picture(b"<html>")
+    assert keys(store) == before
+
+
+def test_an_uploaded_zip_becomes_a_clean_dataset(store: Bucket, paint: Painter, tmp_path: Path) -> None:
+    given = zip_of(b=paint(seed=1), a=paint("JPEG", seed=2, comment=b"secret"))
+    store.put("uploads/photos", given)
+    address = admit_dataset(f"{OURS}/uploads/photos")
+    key = parse(address).key
+    data = store.download(key, tmp_path / "clean.zip").read_bytes()
+    assert key == f"datasets/{hashlib.sha256(data).hexdigest()}.zip"
+    assert zipfile.ZipFile(io.BytesIO(data)).namelist() == ["0001.png", "0002.png"]
+    assert b"secret" not in data
+    (tmp_path / "given").write_bytes(given)
+    assert take_archive(tmp_path / "given") == admit_dataset(address) == address
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        (f"{OURS}/uploads/none.zip", FileNotFound),
+        (f"{OURS}/datasets/none.zip", FileNotFound),
+        (f"{OURS}/generated/film.mp4", PathNotAllowed),
+        (f"{OURS}/uploads/text", BadArchive),
+        (f"{OURS}/claims/x", PathNotAllowed),
+        ("https://example.com/photos.zip", UrlBlocked),
+        ("photos.zip", UrlBlocked),
+    ],
+)
+def test_a_dataset_that_is_none_is_refused(store: Bucket, given: str, error: type[ToolError]) -> None:
+    store.put("generated/film.mp4", b"x")
+    store.put("uploads/text", b"not a zip")
+    with pytest.raises(error) as refused:
+        DOORS["archive"](given)
+    assert type(refused.value) is error
+    assert refused.value.detail.endswith(".")
+
+
+def keys(store: Bucket) -> set[str]:
+    listed = store._client.list_objects_v2(Bucket=store.name)
+    return {each["Key"] for each in listed["Contents"]}

@@ -1,0 +1,419 @@
+"""The safe fetch: a faked DNS, a canary at connect(), and real servers behind one public address."""
+
+import gzip
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from AntiSSRF import AntiSSRFError  # type: ignore[import-untyped]  # it ships no types
+
+from storage.fetch import MAX_BYTES, fetch
+from storage.pictures import clean
+from storage.wire import Wire
+from tools.errors import InputUnreachable, NotAnImage, TooLarge, ToolError, UrlBlocked
+
+PUBLIC = "93.184.216.34"
+BOMB = gzip.compress(bytes(10 * MAX_BYTES))
+LOCATIONS = {
+    "/to-private": "http://10.0.0.5/x.png",
+    "/to-metadata": "http://169.254.169.254/latest/meta-data/",
+    "/to-file": "file:///etc/passwd",
+    "/to-name": "http://private.example/x.png",
+    "/to-tab": "http://good.example/\tok",
+    "/to-port": "http://good.example:8080/ok",
+    "/loop": "/loop",
+    "/hop1": "/hop2",
+    "/hop2": "http://good.example/hop3",
+    "/hop3": "/ok",
+    "/hop0": "/hop1",
+}
+REST = threading.Event()  # never set: its wait is the pace of a slow server
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """Somebody's server."""
+
+    def do_GET(self) -> None:
+        if self.path in LOCATIONS:
+            self.answer(302, b"", Location=LOCATIONS[self.path])
+        else:
+            getattr(self, self.path.strip("/").partition(".")[0], self.missing)()
+
+    def ok(self) -> None:
+        self.answer(200, b"fine")
+
+    def missing(self) -> None:
+        self.answer(404, b"")
+
+    def html(self) -> None:
+        self.answer(200, b"<html><script>alert(1)</script></html>")
+
+    def bomb(self) -> None:
+        self.answer(200, BOMB, **{"Content-Encoding": "gzip"})
+
+    def packed(self) -> None:
+        self.answer(200, gzip.compress(b"fine"), **{"Content-Encoding": "gzip"})
+
+    def short(self) -> None:
+        self.answer(200, b"fine", **{"Content-Length": "1000"})
+
+    def lying(self) -> None:
+        self.answer(200, b"", **{"Content-Length": "5"})
+
+    def endless(self) -> None:
+        self.answer(200, b"")
+        while True:
+            self.wfile.write(bytes(2**20))
+
+    def drip(self) -> None:
+        self.answer(200, b"", **{"Content-Length": "1000"})
+        self.trickle()
+
+    def drip_head(self) -> None:
+        self.wfile.write(b"HTTP/1.0 200 OK\r\nX-Slow: ")
+        self.trickle()
+
+    def trickle(self) -> None:
+        while True:
+            self.wfile.write(b"x")
+            REST.wait(0.05)
+
+    def answer(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    """A server that takes it in good part when its guest leaves."""
+
+    def handle_error(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(name="port", scope="module")
+def run_stranger() -> Iterator[int]:
+    with serving(Server(("127.0.0.1", 0), Stranger)) as port:
+        yield port
+
+
+class serving:  # noqa: N801  # reads as the verb it is
+    """Serve for as long as the block lasts."""
+
+    def __init__(self, server: Server) -> None:
+        self.server, self.thread = server, threading.Thread(target=server.serve_forever, args=(0.01,))
+
+    def __enter__(self) -> int:
+        self.thread.start()
+        return self.server.server_port
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+class Internet:
+    """The faked net: names, and who was dialled. Only PUBLIC answers, with the test's own server behind it."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.dialled: list[str] = []
+        self.asked: list[str] = []
+        self.names: dict[str, list[list[str]]] = {
+            "good.example": [[PUBLIC]],
+            "private.example": [["10.0.0.5"]],
+            "mixed.example": [[PUBLIC, "127.0.0.1"]],
+            "rebinding.example": [[PUBLIC], ["127.0.0.1"]],
+            "localhost": [["127.0.0.1"]],
+            "six.example": [["fd00::1"]],
+        }
+
+    def look_up(self, host: str, port: Any, *_: Any) -> list[Any]:
+        """Be DNS. Numbers are read as the C library reads them: 127.1, 0x7f000001 and so on."""
+        name = host.rstrip(".")
+        self.asked.append(name)
+        if name not in self.names:
+            return REAL_LOOK_UP(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        answers = self.names[name]
+        found = answers.pop(0) if len(answers) > 1 else answers[0]
+        return [(self.family(ip), socket.SOCK_STREAM, 6, "", (ip, port or 0)) for ip in found]
+
+    def connect(self, sock: socket.socket, address: Any) -> None:
+        """Be the canary: note who is dialled, and let only the public one answer."""
+        self.dialled.append(address[0])
+        if address[0] != PUBLIC:
+            raise ConnectionRefusedError(address)
+        REAL_CONNECT(sock, ("127.0.0.1", self.port))
+
+    @staticmethod
+    def family(ip: str) -> socket.AddressFamily:
+        return socket.AF_INET6 if ":" in ip else socket.AF_INET
+
+
+REAL_LOOK_UP = socket.getaddrinfo
+REAL_CONNECT = socket.socket.connect
+
+
+@pytest.fixture(name="internet")
+def fake_internet(port: int, monkeypatch: pytest.MonkeyPatch) -> Internet:
+    internet = Internet()
+    internet.port = port
+    monkeypatch.setattr(socket, "getaddrinfo", internet.look_up)
+    monkeypatch.setattr(socket.socket, "connect", lambda sock, to: internet.connect(sock, to))  # noqa: PLW0108  # only a function becomes a method
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    return internet
+
+
+BEFORE_DNS = [
+    "http://127.0.0.1:6379/",
+    "https://localhost/",
+    "https://localhost./",
+    "https://redis/",
+    "https://2130706433/",
+    "https://0x7f000001/",
+    "https://0x7f.1/",
+    "https://0177.0.0.1/",
+    "https://127.1/",
+    "https://0/",
+    "https://[fe80::1%25eth0]/",
+    "file:///etc/passwd",
+    "gopher://good.example/",
+    "ftp://good.example/x.png",
+    "data:image/png;base64,AAAA",
+    "jar:https://good.example/x.jar!/x.png",
+    "//good.example/x.png",
+    "good.example/x.png",
+    "",
+    "https://",
+    "https:///x.png",
+    "https://good.example@127.0.0.1/",
+    "https://user:password@good.example/",
+    "https://@good.example/",
+    "http://127.0.0.1\\@good.example",
+    "https://good.example/\t",
+    "https://good.example/ok HTTP/1.1\r\nHost: x",
+    "https://good.example/%0d%0aHost:%20127.0.0.1",
+    "https://good.example%00.png/",
+    "http://①②⑦.⓪.⓪.①/",
+    "https://good。example/",
+    "https://good.example:22/",
+    "https://good.example:0/",
+    "https://good.example:99999/",
+    "https://good.example:４４３/",
+    "http://good.example:443/",
+    "https://[::1/",
+    "https://good..example/",
+    "https://good.example/" + "x" * 2048,
+]
+BY_ADDRESS = [
+    "http://127.0.0.1/",
+    "http://0.0.0.0/",
+    "http://169.254.169.254/latest/meta-data/",
+    "http://168.63.129.16/",
+    "https://10.0.0.5/",
+    "https://172.16.0.1/",
+    "https://192.168.1.1/",
+    "https://100.64.1.1/",
+    "https://198.18.0.1/",
+    "https://224.0.0.1/",
+    "https://255.255.255.255/",
+    "https://[::1]/",
+    "https://[::]/",
+    "https://[fd00::1]/",
+    "https://[fe80::1]/",
+    "https://[::ffff:169.254.169.254]/",
+    "https://[::ffff:7f00:1]/",
+    "https://[::127.0.0.1]/",
+    "https://[fec0::1]/",
+    "https://[64:ff9b::a00:5]/",
+    "https://[2002:7f00:1::]/",
+    "https://[2001:0:7f00:1::]/",
+    "https://private.example/",
+    "https://private.example./",
+    "https://mixed.example/",
+    "https://six.example/",
+]
+BY_REDIRECT = [f"http://good.example{path}" for path in LOCATIONS if path.startswith(("/to-", "/loop", "/hop0"))]
+
+
+def refused(call: Callable[[], object], error: type[ToolError] = UrlBlocked) -> str:
+    """Assert that a call is refused with a sentence that says what to do, and give it."""
+    with pytest.raises(error) as caught:
+        call()
+    assert type(caught.value) is error
+    assert ":" in caught.value.detail or caught.value.detail.startswith(("Give", "Leave"))
+    assert caught.value.detail.endswith(".")
+    return caught.value.detail
+
+
+def no_fetch_goes_on() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "fetch":
+            thread.join(2)
+            assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("url", BEFORE_DNS)
+def test_an_odd_address_is_refused_before_its_name_is_looked_up(internet: Internet, url: str) -> None:
+    refused(lambda: fetch(url, allow_http=True))
+    assert (internet.asked, internet.dialled) == ([], [])
+
+
+@pytest.mark.parametrize("url", BY_ADDRESS)
+def test_an_address_that_is_not_public_is_never_dialled(internet: Internet, url: str) -> None:
+    assert "private network" in refused(lambda: fetch(url, allow_http=True))
+    assert internet.dialled == []
+
+
+@pytest.mark.parametrize("url", BY_REDIRECT)
+def test_a_redirect_is_judged_as_an_address_of_the_caller(internet: Internet, url: str) -> None:
+    refused(lambda: fetch(url, allow_http=True))
+    assert set(internet.dialled) == {PUBLIC}
+
+
+def test_plain_http_is_refused_unless_it_is_asked_for(internet: Internet) -> None:
+    refused(lambda: fetch("http://good.example/ok"))
+    assert internet.asked == []
+
+
+def test_our_own_host_is_refused(internet: Internet) -> None:
+    for url in ("https://good.example/api/images/x.png", "https://GOOD.example./"):
+        assert "our own" in refused(lambda: fetch(url, blocked_hosts={"good.example"}))  # noqa: B023  # called at once
+    assert internet.asked == []
+
+
+@pytest.mark.parametrize("host", ["[::127.0.0.1]", "[fec0::1]", "localhost.", "127.1", "2130706433"])
+def test_the_wire_holds_even_without_the_check_of_the_address(internet: Internet, host: str) -> None:
+    with Wire().session(allow_http=True) as session, pytest.raises(AntiSSRFError):
+        session.get(f"http://{host}/", timeout=1)
+    assert internet.dialled == []
+
+
+def test_a_public_file_is_fetched_past_any_proxy(internet: Internet) -> None:
+    assert fetch("http://good.example/ok", allow_http=True) == b"fine"
+    assert fetch("http://good.example:80/packed", allow_http=True) == b"fine"
+    assert internet.dialled == [PUBLIC, PUBLIC]
+
+
+def test_three_redirects_are_followed_and_each_is_looked_up(internet: Internet) -> None:
+    assert fetch("http://good.example/hop1", allow_http=True) == b"fine"
+    assert internet.dialled == [PUBLIC] * 4
+
+
+def test_a_name_that_changes_its_address_leads_to_the_one_that_was_checked(internet: Internet) -> None:
+    assert fetch("http://rebinding.example/ok", allow_http=True) == b"fine"
+    assert internet.dialled == [PUBLIC]
+    assert "private" in refused(lambda: fetch("http://rebinding.example/ok", allow_http=True))
+    assert internet.dialled == [PUBLIC]
+
+
+@pytest.mark.parametrize("path", ["drip", "drip_head"])
+def test_a_drip_is_cut_when_the_time_is_over(internet: Internet, path: str) -> None:
+    before = time.monotonic()
+    sentence = refused(
+        lambda: fetch(f"http://good.example/{path}", allow_http=True, wall_s=0.3), error=InputUnreachable
+    )
+    assert "0.3 s" in sentence
+    assert time.monotonic() - before < 2
+    no_fetch_goes_on()
+    assert internet.dialled == [PUBLIC]
+
+
+def test_a_name_that_is_looked_up_for_too_long_is_given_up(internet: Internet, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+
+    def slow(*args: Any) -> list[Any]:
+        release.wait(10)
+        return internet.look_up(*args)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    refused(lambda: fetch("http://good.example/ok", allow_http=True, wall_s=0.1), error=InputUnreachable)
+    release.set()
+    no_fetch_goes_on()
+
+
+@pytest.mark.parametrize("path", ["endless", "bomb"])
+def test_a_body_without_end_is_cut_at_the_limit(internet: Internet, path: str) -> None:
+    tracemalloc.start()
+    try:
+        sentence = refused(lambda: fetch(f"http://good.example/{path}", allow_http=True), error=TooLarge)
+        assert "20 MB" in sentence
+        assert tracemalloc.get_traced_memory()[1] < 3 * MAX_BYTES
+    finally:
+        tracemalloc.stop()
+    assert internet.dialled == [PUBLIC]
+
+
+@pytest.mark.parametrize("path", ["none", "short", "lying"])
+def test_no_file_or_half_a_file_may_be_tried_again(internet: Internet, path: str) -> None:
+    refused(lambda: fetch(f"http://good.example/{path}", allow_http=True), error=InputUnreachable)
+    assert internet.dialled == [PUBLIC]
+
+
+def test_an_unknown_name_may_be_tried_again(internet: Internet) -> None:
+    refused(lambda: fetch("https://nobody.example/x.png"), error=InputUnreachable)
+    assert internet.dialled == []
+
+
+def test_a_page_behind_a_picture_s_name_is_no_picture(internet: Internet) -> None:
+    page = fetch("http://good.example/html.png", allow_http=True)
+    refused(lambda: clean(page), error=NotAnImage)
+    assert internet.dialled == [PUBLIC]
+
+
+@pytest.fixture(name="certificate", scope="module")
+def make_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a key and certificate of good.example, in one file."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    pem = tmp_path_factory.mktemp("tls") / "good.pem"
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=good.example", "-addext", "subjectAltName=DNS:good.example",
+         "-keyout", pem, "-out", pem.with_suffix(".crt")],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    pem.write_text(pem.read_text() + pem.with_suffix(".crt").read_text())
+    return pem
+
+
+@pytest.fixture(name="tls")
+def run_tls(internet: Internet, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    server = Server(("127.0.0.1", 0), Stranger)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(certificate.with_suffix(".crt")))
+    with serving(server) as internet.port:
+        yield
+
+
+def test_https_is_checked_by_the_name_and_not_by_the_address(internet: Internet, tls: None) -> None:
+    assert tls is None
+    assert fetch("https://good.example/ok") == b"fine"
+    internet.names["other.example"] = [[PUBLIC]]
+    assert "SSLError" in refused(lambda: fetch("https://other.example/ok"), error=InputUnreachable)
+
+
+def test_a_drip_over_tls_is_cut_too(internet: Internet, tls: None) -> None:
+    assert tls is None
+    refused(lambda: fetch("https://good.example/drip_head", wall_s=0.5), error=InputUnreachable)
+    no_fetch_goes_on()
+    assert internet.dialled == [PUBLIC]
