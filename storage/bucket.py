@@ -4,13 +4,13 @@ import hashlib
 import io
 import re
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from settings import settings
+from storage.failures import told
 from tools.errors import FileNotFound, StorageFailed, TooLarge
 
 if TYPE_CHECKING:  # the stubs are installed for the type checker only
@@ -108,7 +108,7 @@ class Bucket:
             content_type = content_type or CONTENT_TYPES.get(PurePosixPath(key).suffix, UNTOLD)
             about: dict[str, Any] = {"ContentType": content_type, "Metadata": {**(metadata or {}), "sha256": digest}}
             with told(key):
-                self._send(key, file, about, if_absent=if_absent)
+                self._send(key, file, size, about, if_absent=if_absent)
         return Stored(key, size, digest, content_type)
 
     def head(self, key: str) -> Stored | None:
@@ -118,7 +118,7 @@ class Bucket:
                 found = self._client.head_object(Bucket=self.name, Key=key)
         except FileNotFound:
             return None
-        return Stored(key, found["ContentLength"], found["Metadata"].get("sha256"), found["ContentType"])
+        return Stored(key, found["ContentLength"], found["Metadata"].get("sha256"), found.get("ContentType", UNTOLD))
 
     def read(self, key: str, max_bytes: int) -> bytes:
         """Read a whole file into memory; TooLarge above `max_bytes`."""
@@ -183,9 +183,11 @@ class Bucket:
         except FileNotFound as error:
             raise StorageFailed(f"There is no bucket {self.name}: create it, or correct S3_BUCKET.") from error
 
-    def _send(self, key: str, file: BinaryIO, about: dict[str, Any], *, if_absent: bool) -> None:
+    def _send(self, key: str, file: BinaryIO, size: int, about: dict[str, Any], *, if_absent: bool) -> None:
         if if_absent:  # boto3's transfer, which sends large files in parts, knows no conditions
-            self._client.put_object(Bucket=self.name, Key=key, Body=file, IfNoneMatch="*", **about)
+            about["IfNoneMatch"] = "*"
+        if if_absent or size < MULTIPART_BYTES:  # nor are its threads worth their while for a small file
+            self._client.put_object(Bucket=self.name, Key=key, Body=file, **about)
             return
         from boto3.s3.transfer import TransferConfig  # noqa: PLC0415  # boto3 comes late, see bucket()
 
@@ -204,32 +206,3 @@ def chunks(key: str, body: Any) -> Generator[bytes]:
             yield from body.iter_chunks(CHUNK_BYTES)
         finally:
             body.close()
-
-
-@contextmanager
-def told(key: str) -> Generator[None]:
-    """Tell a failure of S3 in our words: missing, taken, out of range, or just not answering."""
-    from boto3.exceptions import Boto3Error  # noqa: PLC0415  # boto3 comes late, see bucket()
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # the same
-    from urllib3.exceptions import HTTPError  # noqa: PLC0415  # the same
-
-    try:
-        yield
-    except ClientError as error:
-        raise in_our_words(key, error.response) from error
-    except (BotoCoreError, Boto3Error, HTTPError) as error:
-        raise StorageFailed(f"The bucket did not answer ({type(error).__name__}): try again soon.") from error
-
-
-def in_our_words(key: str, response: Any) -> Exception:
-    """Choose the exception for an S3 error response."""
-    status, code = response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Code"]
-    match status:
-        case 404 if code != "NoSuchBucket":
-            return FileNotFound(f"There is no file at {key}: check the address, or make the file first.")
-        case 412:
-            return FileExistsError(key)
-        case 416:
-            return IndexError(key)
-        case _:
-            return StorageFailed(f"The bucket answered {status} {code}: try again soon, or check its keys and rights.")
