@@ -1,0 +1,42 @@
+BIN := .venv/bin
+PYTHON ?= python3
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test lint lock bench clean install install-dev
+
+help:  ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: install  ## show all six tools at work, on this machine
+	@$(BIN)/packshot demo
+
+up: install  ## run the whole house in this terminal
+	@$(BIN)/packshot up
+
+test: install-dev  ## run the tests on real servers
+	@$(BIN)/pytest
+
+lint: install-dev  ## check form, types and the arrows between rooms
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+lock: install-dev  ## compile both locks anew
+	@$(COMPILE) --extra preview --extra embedded pyproject.toml -o requirements.lock
+	@$(COMPILE) --extra preview --extra embedded --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate
+
+bench: install-dev  ## measure, into var/bench/latest.json
+	@$(BIN)/python scripts/bench.py
+
+clean:  ## remove what was made here, except the data in .local
+	@rm -rf .venv .bootstrap var *.egg-info .coverage .*_cache .hypothesis
+
+install:
+	@$(PYTHON) scripts/bootstrap.py
+
+install-dev:
+	@$(PYTHON) scripts/bootstrap.py --dev
