@@ -48,7 +48,7 @@ class Work:
     def fetch(self, r2: str) -> Path:
         """Bring the file at an r2:// address into the folder."""
         self._fetched += 1
-        return self._fetch(r2, self.folder / f"input-{self._fetched}{Path(r2).suffix}")
+        return self._fetch(r2, self.folder / f"input-{self._fetched}")
 
     def report(self, fraction: float, stage: str) -> None:
         """Say how far the work is: never less than before. Raises Cancelled when it is to stop."""

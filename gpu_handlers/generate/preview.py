@@ -44,9 +44,9 @@ def run(params: GenerateParams, work: Work) -> Path:
 
 def load(work: Work) -> Plane:
     """Load the cut-out of the model, RGBA, 0 to 1."""
+    path = work.fetch(str(work.found["model_id"]["model_string"]))
     try:
-        tensors = load_file(work.fetch(str(work.found["model_id"]["model_string"])))
-        return pixels.to_plane(tensors["cutout"])
+        return pixels.to_plane(load_file(path)["cutout"])
     except (SafetensorError, KeyError) as other:
         advice = "this model was not trained by the preview engine: train it again here, or set ENGINE=gpu."
         raise InvalidInput.at("model_id", advice) from other

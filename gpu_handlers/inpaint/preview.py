@@ -113,10 +113,11 @@ def place(product: Plane, mask: Plane, rng: np.random.Generator) -> tuple[Plane,
 
 
 def match(product: Plane, around: Plane, guidance: float, light: tuple[float, float, float]) -> Plane:
-    """Lay the scene's colours on the product: the more, the less guidance holds it to its own."""
-    pull = 0.6 / (1 + 0.6 * guidance)
-    lit = product[..., :3] * np.clip(mix(np.ones(3, np.float32), around / 0.55, pull), 0.3, 1.6) * pixels.floats(light)
-    return pixels.floats(np.dstack([np.clip(lit, 0, 1), product[..., 3]]))
+    """Lay the scene's colour on the product: the more, the less guidance holds it to its own."""
+    colours, alpha = product[..., :3], product[..., 3]
+    cast = colours.mean(-1, keepdims=True) * (around / max(float(around.mean()), 0.02))
+    lit = mix(colours, pixels.floats(cast), 0.7 / (1 + guidance)) * pixels.floats(light)
+    return pixels.floats(np.dstack([np.clip(lit, 0, 1), alpha]))
 
 
 def blend(hole: Hole, made: Pixels, weight: Plane, work: Work) -> Pixels:
