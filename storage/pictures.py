@@ -28,7 +28,7 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-#: What Pillow's decoders have been seen to raise on broken files; OSError holds "cannot identify" and "truncated".
+#: What Pillow raises on broken files: mostly the first three, and now and then what a parser forgot to catch.
 DECODER_ERRORS = (OSError, SyntaxError, ValueError, ArithmeticError, LookupError, TypeError, struct.error, zlib.error)
 
 

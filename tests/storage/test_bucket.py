@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import GeneratorType
 
 import pytest
 import requests
@@ -113,6 +114,17 @@ def test_a_range_is_served_as_a_browser_wants_it(
     if opened.status != 416:
         assert opened.headers["Content-Length"] == str(len(body))
         assert opened.headers["Content-Type"] == "text/plain"
+
+
+def test_a_reader_who_leaves_early_gives_the_connection_back(store: Bucket) -> None:
+    store.put("generated/film.mp4", bytes(2**20))
+    body = store.open("generated/film.mp4").body
+    assert isinstance(body, GeneratorType)
+    next(body)
+    stream = body.gi_frame.f_locals["body"]._raw_stream
+    assert not stream.closed
+    body.close()
+    assert stream.closed
 
 
 def test_a_presigned_url_reads_one_key_and_nothing_else(store: Bucket, text: str) -> None:

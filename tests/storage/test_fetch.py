@@ -288,7 +288,7 @@ def test_a_redirect_is_judged_as_an_address_of_the_caller(internet: Internet, ur
 
 
 def test_plain_http_is_refused_unless_it_is_asked_for(internet: Internet) -> None:
-    refused(lambda: fetch("http://good.example/ok"))
+    assert "begins with https://" in refused(lambda: fetch("http://good.example/ok"))
     assert internet.asked == []
 
 
