@@ -121,6 +121,7 @@ def test_a_reader_who_leaves_early_gives_the_connection_back(store: Bucket) -> N
     body = store.open("generated/film.mp4").body
     assert isinstance(body, GeneratorType)
     next(body)
+    assert body.gi_frame is not None
     stream = body.gi_frame.f_locals["body"]._raw_stream
     assert not stream.closed
     body.close()
