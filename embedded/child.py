@@ -44,3 +44,5 @@ class Child:
     ready: Callable[[], bool] = at_once
     #: It does one thing and ends, and only then the next child starts.
     once: bool = False
+    #: The next child starts only when this one is ready; the others are waited for at the end, together.
+    first: bool = True

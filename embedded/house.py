@@ -66,8 +66,8 @@ def locked(data: Path) -> Iterator[None]:
         # Root's servers run as somebody else, who must be able to pass through.
         data.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
         lock = (data / "lock").open("a+")
-    except PermissionError as no:
-        raise Unavailable(f"{data} cannot be written to: mend its owner, or set PACKSHOT_DATA_DIR.") from no
+    except OSError as no:
+        raise Unavailable(f"{data} cannot be used ({no.strerror}): mend it, or set PACKSHOT_DATA_DIR.") from no
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

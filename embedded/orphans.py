@@ -11,7 +11,7 @@ from pathlib import Path
 MARK = "PACKSHOT_HOUSE"
 
 
-def end(data: Path, patience_s: float = 10) -> None:
+def end(data: Path, patience_s: float = 5) -> None:
     """End every process of this house. Only who holds its lock may call this. Does nothing where there is no /proc."""
     for number in (signal.SIGQUIT, signal.SIGKILL):  # every one of ours takes the first as: now, but in order
         for process in find(data):

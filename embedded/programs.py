@@ -28,17 +28,18 @@ def programs(house: House, given: Mapping[str, str]) -> list[Child]:
         node = f"{name}@{os.uname().nodename}"
         arguments = ("-A", "tasks.app", "worker", "-n", node, "-Q", queues, "-l", "INFO", *options)
         ready = lambda: says(house.logs / f"{name}.log", f"{node} ready")  # noqa: E731 - a probe, used once
-        return python(name, "celery", *arguments, ready=ready, ready_s=60, stop_s=LAST_TASK_S)
+        return python(name, "celery", *arguments, ready=ready, ready_s=90, stop_s=LAST_TASK_S, first=False)
 
     return [
         python("migrate", "embedded.cli", "migrate", once=True, ready_s=120),
         worker("worker", "main,resume", "-P", "threads", "-c", "16", "--without-gossip", "--without-mingle"),
         worker("gpu", "gpu", "-P", "prefork", f"--autoscale={cores()},1", "--disable-prefetch", "--without-gossip",
                "--without-mingle"),
-        python("watch", "embedded.cli", "watch", stop_s=30),
-        python("api", "gunicorn", *gunicorn(house.ports["api"]), ready=lambda: healthy(house.ports["api"]), stop_s=30),
-        python("flower", "celery", "-A", "tasks.app", "flower", f"--address={HOST}", f"--port={house.ports['flower']}",
-               "--max-tasks=5000"),
+        python("watch", "embedded.cli", "watch", stop_s=30, first=False),
+        python("api", "gunicorn", *gunicorn(house.ports["api"]), ready=lambda: healthy(house.ports["api"]),
+               ready_s=90, stop_s=30, first=False),
+        python("flower", "celery", "flower", f"--address={HOST}", f"--port={house.ports['flower']}",
+               "--max-tasks=5000", first=False),
     ]  # fmt: skip
 
 
@@ -50,6 +51,7 @@ def surroundings(house: House, given: Mapping[str, str]) -> dict[str, str]:
         "FLOWER_PORT": str(house.ports["flower"]),
         "FLOWER_BASIC_AUTH": f"packshot:{house.secrets['flower']}",  # not as an argument: everybody can see those
         "PYTHONUNBUFFERED": "1",
+        "PYTHONWARNINGS": "ignore:You're running the worker",  # as root, which nobody can change in a container
         "MALLOC_ARENA_MAX": "2",  # threads would each keep memory of their own
     }
 

@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,19 +54,31 @@ class Supervisor:
         """Stop; the form is that of a signal handler."""
         self.asked += 1
 
-    def start(self, child: Child) -> None:
-        """Start one child and wait until it is ready."""
+    def start(self, *children: Child) -> None:
+        """Start children in this order, and wait until all are ready."""
+        for child in children:
+            self.launch(child)
+            if child.first:
+                self.wait_for(self.running[-1])
+        for each in self.running:
+            self.wait_for(each)
+
+    def launch(self, child: Child) -> None:
+        """Start one child."""
         child.prepare()
         log = Log(self.data / "log" / f"{child.name}.log")
         now = Running(child, spawn(child, log.path, {orphans.MARK: str(self.data)}), log)
         self.running.append(now)
         self.tell_guard(now, child.lost_signal)
-        until = time.monotonic() + child.ready_s
+
+    def wait_for(self, now: Running) -> None:
+        """Stay until this child is ready."""
+        until = time.monotonic() + now.child.ready_s
         while not self.is_up(now):
             if self.asked:
                 raise Interrupted
             if time.monotonic() > until:
-                raise Unavailable(self.last_words(now, f"was not ready after {child.ready_s:g} s"))
+                raise Unavailable(self.last_words(now, f"was not ready after {now.child.ready_s:g} s"))
             self.tick()
 
     def is_up(self, now: Running) -> bool:
@@ -152,12 +164,11 @@ def describe(code: int) -> str:
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def run(children: Iterable[Child], data: Path, say: Callable[[str, str], None], announce: Callable[[], None]) -> int:
+def run(children: Sequence[Child], data: Path, say: Callable[[str, str], None], announce: Callable[[], None]) -> int:
     """Run these until somebody asks us to stop. Gives the exit code: 130 when not all could end in peace."""
     with supervised(data, say) as supervisor, signals(supervisor):
         try:
-            for child in children:
-                supervisor.start(child)
+            supervisor.start(*children)
             announce()
             supervisor.watch()
         except Interrupted:

@@ -30,6 +30,9 @@ Try, in another terminal:
 Ctrl-C stops it as soon as the running tasks are done, a second Ctrl-C at once.
 """
 
+#: How the lines begin that stay in the log file.
+CHATTER = {"seaweedfs": "I"}
+
 
 def up(data: Path, wishes: Wishes) -> int:
     """Run everything until somebody asks us to stop. Gives the exit code."""
@@ -64,7 +67,12 @@ def screen() -> Callable[[str, str], None]:
     """Make what shows a line of a child; each child keeps its colour."""
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     places: dict[str, int] = {}
-    return lambda name, line: show(prefixed(name, line, places.setdefault(name, len(places)), colour=colour))
+
+    def say(name: str, line: str) -> None:
+        if not line.startswith(CHATTER.get(name, "\n")):
+            show(prefixed(name, line, places.setdefault(name, len(places)), colour=colour))
+
+    return say
 
 
 def show(text: str) -> None:

@@ -18,6 +18,8 @@ appendfsync everysec
 maxmemory-policy noeviction
 # A snapshot would fork and double the work of the append-only file.
 save ""
+# A title of its own would wipe the mark by which an orphan is found.
+set-proc-title no
 """
 
 

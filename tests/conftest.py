@@ -1,5 +1,6 @@
 """The real servers, once per run, for every test that asks for them; a test that does not ask stays pure."""
 
+import importlib
 import os
 import shutil
 import signal
@@ -37,13 +38,21 @@ def servers() -> Iterator[Mapping[str, str]]:
             patch.setenv(name, value)
         for name in ("S3_BUCKET", "S3_REGION"):
             patch.delenv(name, raising=False)
-        for server in our_servers(house, {}):
-            supervisor.start(server)
+        supervisor.start(*our_servers(house, {}))
         settings.cache_clear()
         make_bucket()
+        renew_celery()
         yield house.env({})
     settings.cache_clear()
     shutil.rmtree(data)
+
+
+def renew_celery() -> None:
+    """Let an app that pytest's collection has already configured read the environment again."""
+    if "celeryconfig" in sys.modules:
+        from tasks.app import app  # noqa: PLC0415 - pure tests do without it
+
+        app.config_from_object(importlib.reload(sys.modules["celeryconfig"]), force=True)
 
 
 def make_bucket() -> None:

@@ -19,10 +19,9 @@ from embedded.supervisor import Supervisor, silent, supervised
 
 
 def main(data: Path) -> None:
-    """Write, kill, read; then stop in peace, and read again."""
+    """Write, kill, and read; the second end is a peaceful one."""
     live(data, write, signal.SIGKILL)
     (data / "ports.json").unlink()
-    live(data, read, signal.SIGCONT)
     live(data, read, signal.SIGCONT)
     print("kept")
 
@@ -30,8 +29,7 @@ def main(data: Path) -> None:
 def live(data: Path, act: Callable[[House], None], end: signal.Signals) -> None:
     """Start the servers, do something with them, and send each this signal."""
     with lived_in(data, Wishes()) as house, supervised(house.data, silent) as supervisor:
-        for server in servers(house, {}):
-            supervisor.start(server)
+        supervisor.start(*servers(house, {}))
         act(house)
         as_whom(supervisor)
         for each in supervisor.running:

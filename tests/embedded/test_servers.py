@@ -58,7 +58,7 @@ def open_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def test_everything_is_kept_over_kill_and_stop(processes: Any, open_folder: Path) -> None:
+def test_everything_is_kept_over_a_kill_and_a_change_of_ports(processes: Any, open_folder: Path) -> None:
     trial = processes.start("python", KEEP, str(open_folder / "data"))
     assert trial.popen.wait(60) == 0, trial.said()
     assert "kept" in trial.said()
