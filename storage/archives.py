@@ -29,7 +29,7 @@ class Photo:
     caption: str | None
 
 
-def repack(given: Path, target: Path) -> int:
+def repack(given: Path, target: Path, *, max_bytes: int = MAX_CLEAN_BYTES) -> int:
     """Write the photos of a zip, clean, as `0001.png` and `0001.txt` into another; answer how many they are.
 
     Raises BadArchive, NotAnImage or TooLarge. The same photos always make the same bytes.
@@ -38,8 +38,10 @@ def repack(given: Path, target: Path) -> int:
     with ZipFile(target, "w", ZIP_STORED) as out:
         for count, photo in enumerate(unpack(given), start=1):
             size += len(photo.png)
-            if size > MAX_CLEAN_BYTES:
-                raise TooLarge(f"The photos need more than {MAX_CLEAN_BYTES // 2**30} GB: send fewer or smaller ones.")
+            if size > max_bytes:
+                raise TooLarge(
+                    f"As PNG the photos need more than {max_bytes / 2**30:.2g} GB: send fewer or smaller ones."
+                )
             out.writestr(fresh(f"{count:04}.png"), photo.png)
             if photo.caption is not None:
                 out.writestr(fresh(f"{count:04}.txt"), photo.caption)

@@ -163,7 +163,8 @@ def test_a_link_or_device_is_refused(zipped: Zipper, good: Entry, kind: int) -> 
 
 
 def test_a_bomb_is_refused_by_its_sizes(zipped: Zipper, good: Entry) -> None:
-    assert "too large" in refused(zipped(good, ("bomb.png", bytes(30 * 2**20))), TooLarge)
+    large = entry("large.png", 0)  # stored as it is, so that only its size speaks against it
+    assert "too large" in refused(zipped(good, (large, bytes(20 * 2**20 + 1))), TooLarge)
     assert "tightly" in refused(zipped(good, ("bomb.png", bytes(15 * 2**20))), TooLarge)
 
 
@@ -182,6 +183,14 @@ def test_too_much_altogether_is_refused(tmp_path: Path) -> None:
         for info in archive.infolist():
             info.file_size = 19 * 2**20  # as the list at the end will say
     assert "1 GB" in refused(path, TooLarge)
+
+
+def test_photos_that_grow_too_large_when_decoded_are_refused(zipped: Zipper, paint: Painter, tmp_path: Path) -> None:
+    path = zipped(*((f"{n}.png", paint(seed=n)) for n in range(4)))
+    size = sum(len(photo.png) for photo in unpack(path))
+    assert repack(path, tmp_path / "clean.zip", max_bytes=size) == 4
+    with pytest.raises(TooLarge, match="send fewer"):
+        repack(path, tmp_path / "clean.zip", max_bytes=size - 1)
 
 
 def test_entries_that_share_bytes_are_refused(tmp_path: Path, good: Entry) -> None:
