@@ -66,7 +66,9 @@ def make(lock: Path) -> None:
     if not has_pip():
         run(sys.executable, "-m", "venv", "--clear", str(VENV), quiet=True)
     uv = find_uv() or fetch_uv()
-    if not has_pip() and not (uv and run(uv, "venv", "--clear", "--seed", "--python", sys.executable, str(VENV))):
+    if not has_pip() and not (
+        uv and run(uv, "venv", "--quiet", "--clear", "--seed", "--python", sys.executable, str(VENV))
+    ):
         sys.exit("This Python has neither venv nor pip. Install them (Debian: apt install python3-venv), or uv.")
     install(uv, "--require-hashes", "-r", str(lock))
     install(uv, "--no-deps", "--no-build-isolation", "-e", str(ROOT))
@@ -102,7 +104,8 @@ def fetch_uv() -> str:
 def run(*command: str, quiet: bool = False) -> bool:
     """Run a command; True if all went well."""
     out = subprocess.DEVNULL if quiet else None
-    environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
+    # The certificates of the system, as pip takes them: behind a company's proxy uv's own are not enough.
+    environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", "UV_SYSTEM_CERTS": "1"}
     return subprocess.run(command, stdout=out, stderr=out, check=False, env=environment).returncode == 0
 
 
