@@ -57,7 +57,7 @@ PLACES: dict[str, Place] = {
     "forest": Place((52, 92, 55), (120, 152, 95), "grass", hills=True), "city": TOWN, "street": TOWN, "party": TOWN,
     "mountain": Place((85, 140, 205), (215, 225, 235), "stone", hills=True), "cafe": ROOM, "bar": ROOM,
     "desert": Place((95, 150, 205), (240, 215, 170), "sand", hills=True), "kitchen": ROOM, "room": ROOM,
-    "luxury": Place((30, 28, 30), (66, 54, 44), "marble", lights=True),
+    "luxury": Place((48, 44, 46), (112, 100, 90), "marble", lights=True),
 }  # fmt: skip
 
 #: What light does to red, green and blue.

@@ -94,7 +94,7 @@ def mix(start: Plane, end: Plane | float, weight: Plane | float) -> Plane:
 def unfinished(plane: Plane, steps: int, rng: np.random.Generator) -> Plane:
     """Show what few sampling steps leave behind: grain and softness, gone after some twenty."""
     left = float(np.exp(-(steps - 1) / 5))
-    if left < 0.005:
+    if left < 0.03:
         return plane
     grain = rng.standard_normal(plane.shape, np.float32) * np.float32(0.15)
     return mix(plane, blur(plane, max(plane.shape) / 100) + grain, 0.7 * left)

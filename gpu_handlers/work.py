@@ -46,14 +46,14 @@ class Work:
         self._told_at = 0.0
 
     def fetch(self, r2: str) -> Path:
-        """Bring the file at an r2:// address into the folder."""
+        """Bring the file at an r2:// address into the folder. Raises Cancelled when the work is to stop."""
+        self._check()
         self._fetched += 1
         return self._fetch(r2, self.folder / f"input-{self._fetched}")
 
     def report(self, fraction: float, stage: str) -> None:
         """Say how far the work is: never less than before. Raises Cancelled when it is to stop."""
-        if self.stop.is_set():
-            raise Cancelled
+        self._check()
         self._fraction = max(self._fraction, min(fraction, 1.0))
         now = time.monotonic()
         if stage != self._stage or now - self._told_at >= REPORT_EVERY_S:
@@ -72,3 +72,7 @@ class Work:
     def note(self, **facts: Any) -> None:
         """Keep facts (JSON) that go with the file."""
         self.facts |= facts
+
+    def _check(self) -> None:
+        if self.stop.is_set():
+            raise Cancelled

@@ -21,6 +21,7 @@ def run(params: InpaintParams, work: Work) -> Path:
     """Make the picture, of the scene's size; where the mask is 0 every pixel is the scene's."""
     rng = pixels.chance(params.seed)
     hole = open_hole(params, work)
+    work.report(0.1, "cutting out")
     product = find_product(pixels.read(work.fetch(params.reference_url), "RGBA"))
     work.report(0.3, "filling")
     scene, mask = pixels.to_plane(pixels.fit(hole.scene, MADE)), pixels.to_plane(pixels.fit(hole.mask, MADE))
@@ -116,7 +117,8 @@ def match(product: Plane, around: Plane, guidance: float, light: tuple[float, fl
     """Lay the scene's colour on the product: the more, the less guidance holds it to its own."""
     colours, alpha = product[..., :3], product[..., 3]
     cast = colours.mean(-1, keepdims=True) * (around / max(float(around.mean()), 0.02))
-    lit = mix(colours, pixels.floats(cast), 0.7 / (1 + guidance)) * pixels.floats(light)
+    dim = min(1.15, max(0.6, (2 * float(around.mean())) ** 0.3))  # a bright product in a dark scene looks pasted
+    lit = mix(colours, pixels.floats(cast), 0.7 / (1 + guidance)) * pixels.floats(light) * np.float32(dim)
     return pixels.floats(np.dstack([np.clip(lit, 0, 1), alpha]))
 
 

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from workbench import PHOTOS, Bench, draw_balls
 
+from gpu_handlers import video
 from gpu_handlers.attempt import run_attempt
 from settings import settings
 from storage.bucket import Bucket, bucket
@@ -43,8 +44,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
-def attempt(tool: str, found: Mapping[str, Any] | None = None, **params: Any) -> Outcome:
-    task = {"job_id": "j1", "attempt_id": f"handlers-{tool}", "tool": tool, "params": params, "found": found or {}}
+def attempt(tool: str, found: Mapping[str, Any] | None = None, name: str = "", **params: Any) -> Outcome:
+    task = {
+        "job_id": "j1",
+        "attempt_id": f"handlers-{name or tool}",
+        "tool": tool,
+        "params": params,
+        "found": found or {},
+    }
     return run_attempt(task, report=lambda _fraction, _stage: None, stop=threading.Event())
 
 
@@ -146,6 +153,28 @@ def test_an_engine_that_is_not_here_is_named(monkeypatch: pytest.MonkeyPatch) ->
     assert outcome.engine == "gpu"
     assert outcome.error is not None
     assert outcome.error["detail"].startswith("There is no gpu engine for mask here")
+
+
+def test_a_file_that_does_not_hold_is_never_stored(
+    store: Bucket, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "gpu.py").write_text(
+        "def run(params, work):\n"
+        "    path = work.folder / 'torn.png'\n"
+        "    path.write_bytes(b'\\x89PNG\\r\\n\\x1a\\n')\n"
+        "    return path\n"
+    )
+    monkeypatch.setattr(video, "__path__", [str(folder)])  # an engine that was added to the room
+    monkeypatch.setenv("ENGINE", "gpu")
+    settings.cache_clear()
+    try:
+        outcome = attempt("video", name="torn", image_url=r2(TABLE))
+    finally:
+        sys.modules.pop("gpu_handlers.video.gpu")
+        settings.cache_clear()
+    assert outcome.error is not None
+    assert outcome.error["code"] == "no_output"
+    assert store.head("generated/handlers-torn.mp4") is None
 
 
 @pytest.mark.parametrize(

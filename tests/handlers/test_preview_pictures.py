@@ -158,6 +158,15 @@ def test_outside_the_mask_every_pixel_stays(bench: Bench, table: str, *, apart: 
     assert difference(done.pixels[~outside], draw_balls()[~outside]) > 20
 
 
+def test_a_large_scene_with_a_hard_mask_stays_outside_it_too(bench: Bench) -> None:
+    scene, mask = draw_balls(1100), np.zeros((1100, 1100, 3), np.uint8)
+    mask[301:907, 303:851] = 255
+    asked = {"scene_url": bench.put("scene.png", scene), "mask_url": bench.put("mask.png", mask), "seed": 1}
+    done = bench.do("inpaint", {**asked, "reference_url": bench.put("bag.png", PHOTOS[4])})
+    outside = mask[..., 0] == 0
+    assert (done.pixels[outside] == scene[outside]).all()
+
+
 def test_the_product_stands_in_the_mask(bench: Bench, table: str) -> None:
     mask = bench.put("mask.png", bench.do("mask", {"image_url": table, "object_name": "blue"}).path)
     done = bench.do("inpaint", {"scene_url": mask, "reference_url": bench.put("bag.png", PHOTOS[4]), "seed": 1})

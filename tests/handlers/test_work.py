@@ -49,6 +49,13 @@ def test_a_report_ends_work_that_nobody_wants(work: Work, told: list[tuple[float
     assert told == []
 
 
+def test_nothing_is_fetched_for_work_that_nobody_wants(work: Work) -> None:
+    work.stop.set()
+    with pytest.raises(Cancelled):
+        work.fetch("r2://b/uploads/x.png")
+    assert list(work.folder.iterdir()) == []
+
+
 def test_two_files_of_one_name_do_not_meet(work: Work) -> None:
     one, other = work.fetch("r2://b/uploads/1/x.png"), work.fetch("r2://b/uploads/2/x.png")
     assert (one.read_text(), other.read_text()) == ("r2://b/uploads/1/x.png", "r2://b/uploads/2/x.png")
