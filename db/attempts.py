@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, func, select, update
 
 from db.base import soon, transaction
-from db.jobs import Attempt, Event, Job
+from db.jobs import Attempt, Job
 
 #: An attempt whose worker has not been heard of for so long is lost, in seconds.
 STALE_S = 30
@@ -43,27 +43,29 @@ def beat(attempt_id: UUID, progress: float, stage: str) -> bool:
     alive = update(Attempt).where(Attempt.id == attempt_id, Attempt.ended_at.is_(None)).values(beat_at=soon(0))
     with transaction() as session:
         job_id = session.scalar(alive.returning(Attempt.job_id))
-        if job_id is None:
-            return False
-        going = update(Job).where(Job.id == job_id, Job.status == "processing")
+    if job_id is None:
+        return False
+    going = update(Job).where(Job.id == job_id, Job.status == "processing")
+    # A transaction of its own: whoever holds both rows took the job's first.
+    with transaction() as session:
         session.execute(going.values(progress=func.greatest(Job.progress, progress), stage=stage))
-        return True
+    return True
 
 
-def finish(attempt_id: UUID, outcome: dict[str, Any]) -> UUID | None:
-    """Write down what the attempt came to; the job's id, or None if it was ended meanwhile."""
+def finish(attempt_id: UUID, outcome: dict[str, Any]) -> None:
+    """Write down what the attempt came to, unless it was ended meanwhile."""
     live = update(Attempt).where(Attempt.id == attempt_id, Attempt.ended_at.is_(None))
     with transaction() as session:
-        job_id = session.scalar(live.values(outcome=outcome, beat_at=soon(0)).returning(Attempt.job_id))
-        if job_id is not None:
-            session.add(Event(job_id=job_id, name="handled"))
-        return job_id
+        session.execute(live.values(outcome=outcome, beat_at=soon(0)))
 
 
 def look(attempt_id: UUID) -> Seen:
-    """Look at an attempt."""
-    stale = Attempt.beat_at < soon(-STALE_S)
+    """Look at an attempt; one that nobody has claimed yet is counted as sent once more."""
+    unclaimed = update(Attempt).where(Attempt.id == attempt_id, Attempt.claimed_at.is_(None))
+    # While PostgreSQL was away nobody could beat: after its start, workers get time to.
+    stale = and_(Attempt.beat_at < soon(-STALE_S), func.pg_postmaster_start_time() < soon(-STALE_S))
     with transaction() as session:
+        session.execute(unclaimed.values(sends=Attempt.sends + 1))
         row = session.execute(
             select(Attempt.outcome, Attempt.claimed_at, stale.label("stale"), Attempt.sends).where(
                 Attempt.id == attempt_id

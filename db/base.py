@@ -36,7 +36,7 @@ class Base(DeclarativeBase):
     )
     #: JSON, not JSONB: JSONB reorders keys, and an answer keeps the seed's order.
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
-        dict[str, Any]: JSON,
+        dict[str, Any]: JSON(none_as_null=True),
         str: Text,
         Uuid: Uuid,
     }

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, ForeignKey, func, literal, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import CTE, Connection, ForeignKey, func, literal, select, text
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from db import models
@@ -125,8 +125,7 @@ def insert_one(connection: Connection, asked: Asked) -> None:
         "priority": asked.priority, "due_at": soon(SEND_AGAIN_S), "start_by": soon(asked.tool.limits.start_within_s),
     }  # fmt: skip
     made = insert(Job).values(row).returning(Job.id).cte("made")
-    told = insert(Event).from_select(["job_id", "name"], select(made.c.id, literal("accepted")))
-    connection.execute(told.add_cte(made))
+    connection.execute(accepted(made))
     if asked.tool.trains:
         models.expect(connection, asked.id, asked.params)
 
@@ -150,10 +149,16 @@ def remember(planned: list[Planned], *, root: bool) -> None:
             raise CanvasReused
         for job in planned:
             if job.id not in known or job.shared:
-                insert_planned(session, job)
+                insert_planned(session, job, known=job.id in known)
 
 
-def insert_planned(session: Session, job: Planned) -> None:
+def accepted(made: CTE) -> Insert:
+    """Tell of the rows that are being made, in the same statement."""
+    told = select(made.c.id, literal("accepted"))
+    return insert(Event).from_select(["job_id", "name"], told, include_defaults=False).add_cte(made)
+
+
+def insert_planned(session: Session, job: Planned, *, known: bool = False) -> None:
     """Insert a job and its event; to a chord's body that is known, add what this member says of it."""
     statement = insert(Job).values(planned_row(job))
     if job.shared:
@@ -161,9 +166,7 @@ def insert_planned(session: Session, job: Planned) -> None:
         statement = statement.on_conflict_do_update(index_elements=["id"], set_=merged)
     else:
         statement = statement.on_conflict_do_nothing()
-    made = statement.returning(Job.id).cte("made")
-    told = insert(Event).from_select(["job_id", "name"], select(made.c.id, literal("accepted")))
-    session.execute(told.add_cte(made))
+    session.execute(statement if known else accepted(statement.returning(Job.id).cte("made")))
 
 
 #: The columns in which the members of a chord each know their own part.

@@ -9,7 +9,6 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, WriteOnlyMapped, mapped_column, relationship
 
 from db.base import Base, Moment, soon
-from tools.errors import Poisoned
 
 Status = Literal["pending", "processing", "completed", "failed", "cancelled", "expired"]
 ENDED = frozenset({"completed", "failed", "cancelled", "expired"})
@@ -158,10 +157,6 @@ class Job(Base):
         lost.ended_at = soon(0)
         return self._try("attempt_lost")
 
-    def poison(self) -> bool:
-        """→ failed: it has killed enough workers."""
-        return self.end("failed", error=Poisoned().problem())
-
     def end(
         self, status: Status, *, result: dict[str, Any] | None = None, error: dict[str, Any] | None = None,
         outcome: dict[str, Any] | None = None,
@@ -169,8 +164,9 @@ class Job(Base):
         """→ completed, failed, cancelled or expired. The first word is the last word: False if it had ended."""
         if self.status in ENDED:
             return False
-        # Nobody waits for the message of a blocked job: Celery brings it, or nothing does.
-        self.due_at = None if self.blocked else soon(0)
+        # Whoever ends a job sends it on at once; it is due if that was lost. The message of a blocked job is not ours
+        # to send: Celery brings it, or nothing does.
+        self.due_at = None if self.blocked else soon(SEND_AGAIN_S)
         self.result, self.error, self.outcome = result, error, outcome
         self.status, self.stage, self.ended_at, self.sends = status, status, soon(0), 0
         if status == "completed":
@@ -187,7 +183,7 @@ class Job(Base):
 
     def unsettle(self) -> None:
         """What followed it was lost: it must be sent again."""
-        self.due_at, self.settled_at = soon(0), None
+        self.due_at, self.settled_at = soon(SEND_AGAIN_S), None
 
     def _try(self, name: str) -> Attempt:
         attempt = Attempt(id=uuid4(), n=len(self.attempts) + 1, sends=0)

@@ -1,6 +1,7 @@
 """What happens to a job together with its neighbours, in one transaction each."""
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,16 +11,19 @@ from sqlalchemy.orm import Session, aliased
 
 from db import models, templates
 from db.base import soon, transaction
-from db.jobs import BLOCKED, SEND_AGAIN_S, THROTTLED, Job, Status
+from db.jobs import BLOCKED, SEND_AGAIN_S, THROTTLED, Attempt, Job, Status
 from tools.binding import Handed
 from tools.contract import Params, Tool
-from tools.errors import UpstreamFailed
+from tools.errors import Poisoned, UpstreamFailed
 
 #: The channel on which a watcher hears that a job has become due.
 DUE_CHANNEL = "packshot_due"
 
 #: Seconds that a watcher has for the jobs that it claimed, before another one may.
 LEASE_S = 30
+
+#: The longest that anything is put off, in seconds.
+LONGEST_S = 600
 
 #: As far back as words and ids are inherited.
 FURTHEST = 20
@@ -30,7 +34,7 @@ LOOKUPS: dict[str, Callable[[Session, Any], dict[str, Any]]] = {"lora": models.f
 
 def lock(session: Session, job_id: UUID) -> Job | None:
     """Lock a job for a transition."""
-    return session.get(Job, job_id, with_for_update={"of": Job}, populate_existing=True)
+    return session.get(Job, job_id, with_for_update={"of": Job, "key_share": True}, populate_existing=True)
 
 
 def claim_due(limit: int) -> list[UUID]:
@@ -67,8 +71,13 @@ def end(
 
 def drop_downstream(session: Session, job_id: UUID) -> None:
     """Cancel the jobs that would have followed one that did not complete."""
-    for job in session.scalars(select(Job).where(Job.id.in_(downstream(job_id)), Job.status == "pending")
-                               .order_by(Job.id).with_for_update(of=Job)):  # fmt: skip
+    drop(session, session.scalars(downstream(job_id)).all())
+
+
+def drop(session: Session, job_ids: Sequence[UUID]) -> None:
+    """Cancel those of these jobs that still wait, as nothing will ever bring their message."""
+    waiting = select(Job).where(Job.id.in_(job_ids), Job.status == "pending").order_by(Job.id)
+    for job in session.scalars(waiting.with_for_update(key_share=True, of=Job)):
         job.end("cancelled", error=UpstreamFailed().problem())
 
 
@@ -95,11 +104,62 @@ def settle(session: Session, job: Job) -> None:
     session.execute(waiting.values(due_at=soon(SEND_AGAIN_S)).execution_options(synchronize_session=False))
 
 
+def now(session: Session) -> datetime:
+    """Read the database's clock."""
+    clock: datetime = session.scalars(select(soon(0))).one()
+    return clock
+
+
+def is_early(session: Session, job: Job) -> bool:
+    """Tell whether the job's hour has not come yet."""
+    return job.not_before is not None and now(session) < job.not_before
+
+
 def is_full(session: Session, tool: Tool) -> bool:
     """Tell whether as many jobs of a tool are with their remote as may be; holds the answer until the commit."""
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"in flight: {tool.name}", 0))))
     busy = select(func.count()).where(Job.tool == tool.name, Job.status == "processing")
     return (session.scalar(busy) or 0) >= tool.limits.max_in_flight
+
+
+def is_late(session: Session, job: Job) -> bool:
+    """Tell whether the time in which the job had to start is over."""
+    return job.start_by is not None and now(session) > job.start_by
+
+
+def put_off(job: Job) -> None:
+    """Make a locked due job due again, ever later: what is done for it now may be lost too."""
+    job.sends = min(job.sends + 1, 100)
+    job.due_at = soon(min(SEND_AGAIN_S * 2.0 ** min(job.sends - 1, 6), LONGEST_S))
+
+
+def look_again(session: Session, attempt_id: UUID, seconds: float) -> None:
+    """Make the job of a live attempt due again in so many seconds."""
+    live = select(Attempt.job_id).where(Attempt.id == attempt_id, Attempt.ended_at.is_(None))
+    session.execute(update(Job).where(Job.id.in_(live), Job.status == "processing").values(due_at=soon(seconds)))
+
+
+def poison(session: Session, job: Job) -> None:
+    """End a locked job that has killed enough workers."""
+    end(session, job, "failed", error=Poisoned().problem())
+
+
+def reopen_upstream(session: Session, job: Job) -> list[Job]:
+    """Take back that the jobs before a blocked one were settled; none, if one of them still has something to do."""
+    before = select(Job).where(Job.id.in_(job.upstream)).order_by(Job.id).with_for_update(key_share=True, of=Job)
+    found = list(session.scalars(before))
+    if any(step.settled_at is None for step in found):
+        return []
+    for step in found:
+        step.unsettle()
+    return found
+
+
+def count_members(session: Session, job_id: UUID) -> int | None:
+    """Count the members of the chord that a job is in; None if it is in none, or if not all of them are ours."""
+    body = select(Job).where(func.cardinality(Job.members) > 0, Job.members.contains([job_id]))
+    found = session.scalars(body).first()
+    return len(found.members) if found and set(found.members) == set(found.upstream) else None
 
 
 def free_place(session: Session, tool: str) -> None:

@@ -1,6 +1,5 @@
 """What a job is told: what is given wins, a reference is read, a gap is filled by kind."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +8,7 @@ from tools import catalog
 from tools.contract import Params, Tool
 from tools.errors import AmbiguousInput, InvalidInput, MissingInput
 from tools.kinds import Kind
-
-#: A whole value of this form names a field of a result: ${gen.generation_params.seed}, or ${0.r2_path} by position.
-REFERENCE = re.compile(r"\$\{(\w+)\.([\w.]+)\}")
+from tools.refusal import REFERENCE
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from tools.kinds import Kind
-from tools.refusal import check_sound, refuse
+from tools.refusal import check_sound, refuse, refuse_given
 
 #: The largest integer that every JSON reader keeps exact.
 LARGEST_SEED = 2**53 - 1
@@ -94,6 +94,15 @@ class Tool:
             return self.params.model_validate(dict(given))
         except ValidationError as error:
             raise refuse(self.params, error) from None
+
+    def check_given(self, given: Mapping[str, Any]) -> None:
+        """Check what is given now, when more may be handed on later. Raises InvalidInput."""
+        check_sound(given)
+        try:
+            self.params.model_validate(dict(given))
+        except ValidationError as error:
+            if refusal := refuse_given(self.params, error):
+                raise refusal from None
 
     def answer(self, params: Params, **known: Any) -> dict[str, Any]:
         """Put the result in the seed's words: from the params, and from what is `known` since."""

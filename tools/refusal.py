@@ -1,6 +1,7 @@
 """Saying no so well that the caller can mend it in one turn."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -9,6 +10,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tools.errors import InvalidInput, MissingInput, ToolError, UnknownField
+
+#: A whole value of this form names a field of a result: ${gen.generation_params.seed}, or ${0.r2_path} by position.
+REFERENCE = re.compile(r"\$\{(\w+)\.([\w.]+)\}")
 
 #: Deeper than any request of ours, and far from Python's own limit.
 DEEPEST = 32
@@ -44,7 +48,27 @@ def unsound(value: Any) -> str | None:
 
 def refuse(model: type[BaseModel], error: ValidationError) -> ToolError:
     """Turn Pydantic's errors into one of ours: the first is the sentence, all are listed."""
-    errors = [explain(model, detail) for detail in error.errors(include_url=False)]
+    return gather([explain(model, detail) for detail in error.errors(include_url=False)])
+
+
+def refuse_given(model: type[BaseModel], error: ValidationError) -> ToolError | None:
+    """Do the same where gaps and references will still be filled: None if only they were wrong."""
+    wrong = [detail for detail in error.errors(include_url=False) if not is_open(detail)]
+    return gather([explain(model, detail) for detail in wrong]) if wrong else None
+
+
+def is_open(detail: ErrorDetails) -> bool:
+    """Tell whether a later step can still put this right."""
+    return detail["type"] == "missing" or (isinstance(detail["input"], str) and is_reference(detail["input"]))
+
+
+def is_reference(text: str) -> bool:
+    """Tell whether a text names a field of a result."""
+    return REFERENCE.fullmatch(text) is not None
+
+
+def gather(errors: list[dict[str, Any]]) -> ToolError:
+    """Make one error of all."""
     codes = {entry["code"] for entry in errors}
     cls = next((cls for cls in (MissingInput, UnknownField) if codes == {cls.code}), InvalidInput)
     return cls(" ".join(sentences(errors)), {"errors": errors})

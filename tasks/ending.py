@@ -1,0 +1,108 @@
+"""How a job ends: by its outcome, by its caller, or by the clock; and how its canvas hears of it."""
+
+import logging
+from uuid import UUID
+
+from celery.backends.redis import RedisBackend
+from redis.exceptions import RedisError
+from sqlalchemy.orm import Session
+
+from db import life, models
+from db.base import transaction
+from db.jobs import Job, Status
+from storage.address import parse
+from storage.bucket import bucket
+from tasks.app import app, sender
+from tools import catalog
+from tools.contract import Tool
+from tools.errors import Cancelled, JobNotFound, NoOutput
+from tools.outcome import Outcome
+
+logger = logging.getLogger(__name__)
+
+
+def conclude(job_id: UUID, attempt_id: UUID, outcome: Outcome) -> None:
+    """End a job by what its attempt came to, and send it on. A second time is harmless.
+
+    Raises:
+        StorageFailed: the file could not be looked at; the outcome stays with the attempt.
+    """
+    outcome = confirm(outcome)
+    with transaction() as session:
+        job = life.lock(session, job_id)
+        if job is None or job.attempt is None or job.attempt.id != attempt_id:
+            return
+        close(session, job, outcome)
+    send(job)
+
+
+def confirm(outcome: Outcome) -> Outcome:
+    """Believe in a file only when the bucket has it, whole."""
+    if outcome.file is None:
+        return outcome
+    stored = bucket().head(parse(outcome.file.r2_path).key)
+    if stored and (stored.size, stored.sha256) == (outcome.file.size, outcome.file.sha256):
+        return outcome
+    return outcome.model_copy(update={"file": None, "error": NoOutput().problem()})
+
+
+def close(session: Session, job: Job, outcome: Outcome) -> None:
+    """Write the end of a locked job."""
+    told = outcome.model_dump(mode="json")
+    if outcome.error or outcome.file is None:
+        status: Status = "cancelled" if (outcome.error or {}).get("code") == Cancelled.code else "failed"
+        life.end(session, job, status, error=outcome.error or NoOutput().problem(), outcome=told)
+        return
+    tool = catalog.find(job.tool)
+    known = {"job_id": str(job.id), "status": "completed", "duration_seconds": round(outcome.seconds, 3)}
+    known |= places(tool, outcome.file.r2_path)
+    if tool.trains:
+        known["model_id"] = models.complete(session, job.id, outcome.file.r2_path)
+    params = tool.check(outcome.params)
+    job.params = params.model_dump(mode="json")
+    life.end(session, job, "completed", result=tool.answer(params, **known), outcome=told)
+
+
+def places(tool: Tool, r2_path: str) -> dict[str, str]:
+    """Say where a file is: in the bucket, and on our own routes."""
+    url = f"/api/{tool.files}/{r2_path.rsplit('/', 1)[-1]}"
+    return {"r2_path": r2_path, "model_string": r2_path, "image_url": url, "video_url": url}
+
+
+def cancel(job_id: UUID) -> None:
+    """Cancel a job; one that has ended stays as it is. Raises JobNotFound.
+
+    The handler hears of it at its next beat; a message that still waits finds the job ended.
+    """
+    with transaction() as session:
+        job = life.lock(session, job_id)
+        if job is None:
+            raise JobNotFound
+        brought = job.blocked  # then Celery will bring its message, or nothing does
+        cancelled = life.end(session, job, "cancelled", error=Cancelled().problem())
+    if cancelled and not brought:
+        send(job)
+
+
+def send(job: Job) -> None:
+    """Send an ended job's message, so that its canvas goes on."""
+    sender.send(job.id, job.tool, job.signature, "resume")
+
+
+def restore_chord(job: Job) -> None:
+    """Count a chord's members afresh, before all of them are sent again: a flush may have forgotten them.
+
+    Without its size Celery never runs the body, and its mark "done" would keep it from doing so once more.
+    """
+    backend = app.backend
+    group_id = ((job.signature or {}).get("options") or {}).get("group_id")
+    if not group_id or not isinstance(backend, RedisBackend):
+        return
+    with transaction() as session:
+        size = life.count_members(session, job.id)
+    try:
+        if size:
+            backend.client.delete(*(backend.get_key_for_group(group_id, part) for part in (".j", ".t", ".d", ".c")))
+            backend.set_chord_size(group_id, size)
+    except RedisError as error:
+        logger.warning("a chord's size could not be restored, it will be tried again: %s", error)

@@ -1,0 +1,90 @@
+"""The marked door: run a handler in this process, on our own GPU or the CPU preview."""
+
+import logging
+import socket
+from threading import Event, Thread
+from typing import Any, Self
+from uuid import UUID
+
+from celery.exceptions import Ignore
+
+from db import attempts
+from tasks import ending
+from tasks.app import app
+from tools.errors import ToolError, Unavailable
+from tools.outcome import Outcome
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two signs of life; half a minute without one, and the attempt is lost.
+BEAT_S = 5
+
+
+# Acknowledged early: a worker's death must not hand the message to the next one, as the attempt's claim is spent.
+@app.task(name="tasks.handle", bind=True, acks_late=False, ignore_result=True)
+def handle(self: Any, attempt_id: str) -> None:
+    """Claim an attempt, do it, and write down what it came to."""
+    told = attempts.claim(UUID(attempt_id), f"{socket.gethostname()}:{self.request.hostname}")
+    if told is None:
+        raise Ignore
+    with Pulse(UUID(attempt_id)) as pulse:
+        outcome = do(told, pulse)
+        pulse.insist(lambda: attempts.finish(UUID(attempt_id), outcome.model_dump(mode="json")))
+    try:
+        ending.conclude(UUID(told["job_id"]), UUID(attempt_id), outcome)
+    except ToolError as error:  # the outcome is with the attempt, where the watcher finds it
+        logger.warning("job %s waits for the watcher: %s", told["job_id"], error)
+
+
+def do(told: dict[str, Any], pulse: "Pulse") -> Outcome:
+    """Run the handler; only here does the process pay for what a handler imports."""
+    from gpu_handlers.attempt import run_attempt  # noqa: PLC0415 - the API and the main worker shall never load it
+
+    return run_attempt(told, report=pulse.report, stop=pulse.stop)
+
+
+class Pulse:
+    """Says that an attempt goes on and how far it is, and hears when it shall stop."""
+
+    def __init__(self, attempt_id: UUID) -> None:
+        self.attempt_id = attempt_id
+        self.progress, self.stage = 0.0, "starting"
+        self.stop, self.over = Event(), Event()
+        self.thread = Thread(target=self.go_on, name=f"pulse {attempt_id}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.thread.join()
+
+    def go_on(self) -> None:
+        """Beat until it is over."""
+        while not self.over.wait(BEAT_S):
+            self.beat()
+
+    def report(self, progress: float, stage: str) -> None:
+        """Take note of progress (0 to 1) and tell it at once: the handler holds itself to one a second."""
+        self.progress, self.stage = progress, stage
+        self.beat()
+
+    def beat(self) -> None:
+        """Beat once; an ended row means stop. A database that is away is no reason to."""
+        try:
+            if not attempts.beat(self.attempt_id, self.progress, self.stage):
+                self.stop.set()
+        except Unavailable as error:
+            logger.warning("no beat for %s: %s", self.attempt_id, error)
+
+    def insist(self, write: Any) -> None:
+        """Write what was paid for, however long the database is away."""
+        while True:
+            try:
+                write()
+            except Unavailable as error:
+                logger.warning("the outcome of %s waits for the database: %s", self.attempt_id, error)
+                self.over.wait(BEAT_S)
+            else:
+                return

@@ -1,0 +1,183 @@
+"""The Celery face of a tool: its first message starts the job, its last one answers for it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from celery import Celery, Task, group
+from celery.exceptions import Ignore
+from sqlalchemy.orm import Session
+
+from db import intake, life, models
+from db.base import soon, transaction
+from db.intake import Planned
+from db.jobs import THROTTLED, THROTTLED_S, Attempt, Job
+from storage.door import DOORS
+from tasks.app import app
+from tasks.remotes import queue
+from tools.binding import bind
+from tools.catalog import TOOLS
+from tools.contract import Params, Tool
+from tools.errors import ToolError, Unavailable, recall
+
+
+class ToolTask(Task[Any, Any]):
+    """One tool as a Celery task. Positional arguments are results of other tasks; params go by name."""
+
+    throws = (ToolError,)  # a failed job is no failure of the worker
+    typing = False  # the contract checks, and says more than Python would
+    max_retries = None
+
+    def __init__(self, tool: Tool) -> None:
+        self.tool = tool
+        self.name = f"tasks.{tool.name}"
+        self.__doc__ = tool.summary
+
+    def run(self, *upstream: Any, **given: Any) -> dict[str, Any]:
+        """Start the job, or answer for it: `{…the seed's body, "job_id"}`."""
+        request = self.request
+        if request.called_directly:
+            raise TypeError(f"{self.tool.name} runs as a job: call .delay(…) or .s(…)")
+        try:
+            result = advance(Call(self.tool, UUID(request.id), UUID(request.root_id), upstream, given, self.park))
+        except Unavailable as error:
+            raise self.retry(exc=error, countdown=AGAIN_S, known=True) from error  # type: ignore[call-arg]  # options are passed on
+        if result is None:
+            raise Ignore
+        return {**result, "job_id": request.id}
+
+    def park(self) -> dict[str, Any]:
+        """Write this message down, so that the job's end can send it again. The params are in the row by then."""
+        return dict(self.signature_from_request(args=(), kwargs={}, expires=None, queue="resume", retries=0))
+
+    def after_return(self, status: str, _retval: Any, task_id: str, *_: Any) -> None:
+        """Settle the job: Celery calls this once it has sent on what follows."""
+        if status in {"SUCCESS", "FAILURE"}:
+            with transaction() as session:
+                if job := life.lock(session, UUID(task_id)):
+                    life.settle(session, job)
+
+    def map(self, it: Iterable[Any]) -> group:  # type: ignore[override]  # a group, for the reason below
+        """Run one job for each result; Celery's own would run them all inside of one task."""
+        return group(self.s(item) for item in it)
+
+    def starmap(self, it: Iterable[Iterable[Any]]) -> group:  # type: ignore[override]  # a group, for the reason below
+        """Run one job for each row of results."""
+        return group(self.s(*items) for items in it)
+
+    def chunks(self, it: Iterable[Iterable[Any]], n: int) -> group:  # type: ignore[override]  # a group, for the reason below  # noqa: ARG002 - Celery's signature
+        """Run one job for each row of results: chunks save messages, of which a job needs few."""
+        return self.starmap(it)
+
+
+#: Seconds after which a task tries again when the database or the bucket is away.
+AGAIN_S = 5
+
+
+@dataclass(frozen=True)
+class Call:
+    """One message of a job: what it says, and how to write it down."""
+
+    tool: Tool
+    job_id: UUID
+    root_id: UUID
+    upstream: tuple[Any, ...]
+    given: dict[str, Any]
+    park: Callable[[], dict[str, Any]]
+
+
+def advance(call: Call) -> dict[str, Any] | None:
+    """Take the job one step on: its result if it has completed, None while it goes on elsewhere.
+
+    Raises:
+        ToolError: the job has ended otherwise.
+        Unavailable: try again later.
+    """
+    job, attempt = step(call)
+    if job.status == "pending" and job.params is None:
+        job, attempt = step(call, prepare(call))
+    if attempt:
+        queue.submit(job.id, attempt.id)
+    if job.error:
+        raise recall(job.error)
+    return job.result
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The params of a job with all gaps filled, or why there are none."""
+
+    params: Params | None
+    drawn: list[UUID]
+    error: ToolError | None = None
+
+
+def prepare(call: Call) -> Prepared:
+    """Bind the params, and let their files in through the door: that may take seconds, so no row is locked."""
+    with transaction() as session:
+        handed = life.hand_on(session, call.upstream)
+        drawn = life.job_ids([one.values for one in handed.values()])
+        further = life.trace(session, drawn)
+    try:
+        return Prepared(admit(call.tool, bind(call.tool, call.given, handed, further)), drawn)
+    except Unavailable:
+        raise
+    except ToolError as error:
+        return Prepared(None, drawn, error)
+
+
+def admit(tool: Tool, params: Params) -> Params:
+    """Let the files that the params name in; from here on they are addresses in our bucket."""
+    named = {name: kind.door for name, kind in tool.takes.items() if kind.door and getattr(params, name)}
+    return params.model_copy(update={name: DOORS[door](getattr(params, name)) for name, door in named.items()})
+
+
+def step(call: Call, prepared: Prepared | None = None) -> tuple[Job, Attempt | None]:
+    """Do what the locked row allows; the attempt, if one was just made."""
+    with transaction() as session:
+        job = life.lock(session, call.job_id) or add(session, call)
+        if job.status != "pending":
+            return job, None
+        if prepared:
+            job.params = prepared.params.settle().model_dump(mode="json") if prepared.params else None
+            job.drawn = prepared.drawn
+        if prepared and prepared.error:
+            life.end(session, job, "failed", error=prepared.error.problem())
+        return job, begin(session, job, call) if job.params is not None and job.status == "pending" else None
+
+
+def add(session: Session, call: Call) -> Job:
+    """Add the row of a task that no canvas announced: a callback that was linked."""
+    late = Planned(call.job_id, call.tool, call.given, call.root_id, signature=call.park())
+    intake.insert_planned(session, late)
+    return session.get_one(Job, call.job_id, with_for_update=True)
+
+
+def begin(session: Session, job: Job, call: Call) -> Attempt | None:
+    """Start the job, do it at once, or let it wait for its hour or its place."""
+    tool, params = call.tool, call.tool.check(job.params or {})
+    if life.is_early(session, job):
+        job.hold("delayed", call.park(), job.not_before)
+        return None
+    if not tool.local and life.is_full(session, tool):
+        job.hold(THROTTLED, call.park(), soon(THROTTLED_S))
+        return None
+    try:
+        found = life.look_up(session, tool, params)
+    except ToolError as error:
+        life.end(session, job, "failed", error=error.problem())
+        return None
+    if tool.local:
+        life.end(session, job, "completed", result=tool.answer(params, **tool.local(params, found)))
+        return None
+    if tool.trains:
+        models.expect(session, job.id, params.model_dump())
+    return job.start(job.params or {}, found, call.park())
+
+
+@app.on_after_finalize.connect
+def register(sender: Celery, **_: Any) -> None:
+    """Make a task of each tool, once somebody needs one: importing this module reads no environment."""
+    for tool in TOOLS.values():
+        sender.register_task(ToolTask(tool))

@@ -1,0 +1,181 @@
+"""Look after every job that is due: one pure table says what it needs. Runs as `packshot watch`."""
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Event
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+import psycopg2
+
+from db import life, listen, watchers
+from db.base import transaction
+from db.jobs import Attempt, Job
+from settings import settings
+from tasks import ending
+from tasks.app import sender
+from tasks.remotes import queue
+from tasks.remotes.remote import Ended, Lost, Running
+from tools.errors import Expired, ToolError
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at what is due, when nobody calls; and between two heartbeats.
+LOOK_S, BEAT_S = 1.0, 5.0
+
+#: Jobs that one watcher takes at once, and threads that see to them.
+BATCH, THREADS = 64, 6
+
+
+def needed(job: Job, *, late: bool) -> Callable[[Job], None]:
+    """Say what a due job needs. This table is the whole recovery of the house."""
+    match job:
+        case Job(status="pending") if late:
+            return expire
+        case Job(status="pending", blocked=True):
+            return rewind  # its message was to come from the step before, and was lost
+        case Job(status="pending"):
+            return send  # its message was lost, or its hour has come
+        case Job(status="processing", attempt=Attempt(remote_id=None)):
+            return submit  # whoever started it died in the middle
+        case Job(status="processing"):
+            return look
+        case _:
+            return send  # it has ended, and what follows has not heard of it
+
+
+def tend(job_id: UUID) -> None:
+    """See to one due job."""
+    with transaction() as session:
+        job = life.lock(session, job_id)
+        if job is None or job.settled_at is not None:
+            return
+        late = life.is_late(session, job)
+        life.put_off(job)
+    try:
+        needed(job, late=late)(job)
+    except ToolError as error:  # something is away: the job is due again, later
+        logger.warning("job %s could not be seen to: %s", job_id, error)
+
+
+def send(job: Job) -> None:
+    """Send its message; one that was sent before may have left a chord uncounted."""
+    if job.settled_at is None and job.sends > 1:
+        ending.restore_chord(job)
+    sender.send(job.id, job.tool, job.signature, "main" if job.status == "pending" else "resume")
+
+
+def expire(job: Job) -> None:
+    """End a job that was not started in time."""
+    with transaction() as session:
+        locked = life.lock(session, job.id)
+        if locked is None or locked.status != "pending":
+            return
+        brought = locked.blocked
+        life.end(session, locked, "expired", error=Expired().problem())
+    if not brought:
+        ending.send(locked)
+
+
+def rewind(job: Job) -> None:
+    """Send the steps before a blocked job again: each answers from its row, and Celery carries on from there."""
+    with transaction() as session:
+        before = life.reopen_upstream(session, job)
+    if before:
+        ending.restore_chord(before[0])
+    for step in before:
+        ending.send(step)
+
+
+def submit(job: Job) -> None:
+    """Hand its attempt to the remote, under the same id."""
+    if job.attempt:
+        queue.submit(job.id, job.attempt.id)
+
+
+def look(job: Job) -> None:
+    """Ask the remote how the attempt is."""
+    attempt = job.attempt
+    if attempt is None:
+        return
+    match queue.look(attempt.id):
+        case Ended(outcome):
+            ending.conclude(job.id, attempt.id, outcome)
+        case Running(again_s):
+            with transaction() as session:
+                life.look_again(session, attempt.id, again_s)
+        case Lost():
+            replace(job.id, attempt.id)
+
+
+def replace(job_id: UUID, attempt_id: UUID) -> None:
+    """Make a new attempt for one that is proved dead, or give the job up after the last."""
+    with transaction() as session:
+        job = life.lock(session, job_id)
+        if job is None or job.attempt is None or job.attempt.id != attempt_id:
+            return
+        fresh = job.lose()
+        if fresh is None:
+            life.poison(session, job)
+    if fresh:
+        queue.submit(job.id, fresh.id)
+    else:
+        ending.send(job)
+
+
+def main() -> None:
+    """Watch until SIGTERM or SIGINT."""
+    logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(message)s")
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with ThreadPoolExecutor(THREADS, "tend") as pool:
+        watch(stop, pool)
+
+
+def watch(stop: Event, pool: ThreadPoolExecutor) -> None:
+    """Claim what is due and see to it, batch by batch; whatever fails is due again."""
+    name, beaten, ear = f"{socket.gethostname()}:{os.getpid()}", 0.0, Ear()
+    logger.info("watching as %s", name)
+    while not stop.is_set():
+        try:
+            if monotonic() - beaten > BEAT_S:
+                watchers.beat(name)
+                beaten = monotonic()
+            claimed = life.claim_due(BATCH)
+            for done in [pool.submit(tend, job_id) for job_id in claimed]:
+                done.result()
+            if not claimed:
+                ear.wait(LOOK_S)
+        except ToolError as error:
+            logger.warning("%s", error)
+            stop.wait(LOOK_S)
+
+
+class Ear:
+    """Hears when a job has become due; deaf, it only waits."""
+
+    def __init__(self) -> None:
+        self.connection: Any = None
+
+    def wait(self, seconds: float) -> None:
+        """Wait until something is due, at most so long."""
+        with self.open() as connection:
+            list(listen.wait(connection, seconds))
+
+    @contextmanager
+    def open(self) -> Iterator[Any]:
+        """Keep one connection for as long as it lives."""
+        try:
+            self.connection = self.connection or listen.connect(life.DUE_CHANNEL)
+            yield self.connection
+        except psycopg2.Error as error:
+            logger.warning("cannot listen, only looking: %s", error)
+            self.connection = None
+            Event().wait(LOOK_S)

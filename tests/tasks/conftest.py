@@ -1,0 +1,17 @@
+"""The workers and the watcher, as processes, for the tests of this folder."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import Processes
+from tests.tasks.house import House
+
+
+@pytest.fixture(scope="module")
+def house(database: str, s3: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:  # noqa: ARG001 - they must run
+    """Run a main worker, a gpu worker and a watcher."""
+    starter = Processes(tmp_path_factory.mktemp("house"))
+    yield House(starter)
+    for each in reversed(starter.started):
+        each.kill()

@@ -1,0 +1,166 @@
+"""Canvases of our tasks, on the real broker, with real workers."""
+
+from uuid import uuid4
+
+import pytest
+from celery import chain, chord, group
+
+from db import pages
+from tasks import mask, video
+from tests import rig
+from tests.conftest import wait_until
+from tests.tasks.house import read, wait_for_end
+from tools.errors import CanvasReused, HandlerFailed, InvalidInput, ToolError
+
+nap = rig.nap
+pytestmark = pytest.mark.usefixtures("house")
+
+
+def test_a_single_task_answers_with_the_seeds_body_and_its_job_id() -> None:
+    sent = nap.delay(seed=7)
+    body = sent.get(timeout=30)
+    assert list(body) == ["success", "image_url", "r2_path", "nap_params", "duration_seconds", "job_id"]
+    assert body["nap_params"] == {"seconds": 0.0, "fate": "", "seed": 7}
+    assert body["job_id"] == sent.id
+    assert read(sent.id)["result"] == {key: value for key, value in body.items() if key != "job_id"}
+
+
+def test_a_chain_hands_files_on_and_keeps_the_lineage() -> None:
+    sent = chain(nap.s(seed=1), nap.s(seed=2), nap.s(seed=3)).apply_async()
+    body = sent.get(timeout=30)
+    last, middle, first = read(sent.id), read(sent.parent.id), read(sent.parent.parent.id)
+    assert body["job_id"] == sent.id
+    assert last["params"]["image_url"] == middle["result"]["r2_path"]
+    assert last["drawn_from"] == [middle["job_id"]]
+    assert middle["drawn_from"] == [first["job_id"]]
+    assert first["drawn_from"] == []
+
+
+def test_all_rows_stand_before_the_first_task_has_ended() -> None:
+    sent = chain(nap.s(seconds=0.5), nap.s()).apply_async()
+    waiting = read(sent.id)
+    assert (waiting["status"], waiting["stage"]) == ("pending", "waiting_for_upstream")
+    wait_for_end(sent.id)
+
+
+def test_a_group_runs_side_by_side() -> None:
+    bodies = group(nap.s(seed=seed) for seed in range(3)).apply_async().get(timeout=30)
+    assert [body["nap_params"]["seed"] for body in bodies] == [0, 1, 2]
+
+
+def test_a_chords_body_says_which_of_two_pictures_it_takes() -> None:
+    sent = chord([nap.s(seed=1), nap.s(seed=2)], nap.s(image_url="${1.r2_path}")).apply_async()
+    sent.get(timeout=30)
+    drawn = [read(job_id) for job_id in read(sent.id)["drawn_from"]]
+    taken = read(sent.id)["params"]["image_url"]
+    assert [job["params"]["seed"] for job in drawn if job["result"]["r2_path"] == taken] == [2]
+
+
+def test_two_candidates_for_one_field_are_refused() -> None:
+    sent = chord([nap.s(), nap.s()], nap.s()).apply_async()
+    (job,) = wait_for_end(sent.id)
+    assert job["error"]["code"] == "ambiguous_input"
+
+
+def test_a_chord_nested_in_a_chain_in_a_chord() -> None:
+    inner = chain(nap.s(seed=1), group(nap.s(seed=2), nap.s(seed=3)), nap.s(seed=4, image_url="${0.r2_path}"))
+    sent = chain(nap.s(seed=0), group(nap.s(seed=5), inner), nap.s(seed=6, image_url="${0.r2_path}")).apply_async()
+    assert sent.get(timeout=60)["nap_params"]["seed"] == 6
+    assert len(read(sent.id)["drawn_from"]) == 2
+
+
+def test_map_makes_a_job_of_each_result() -> None:
+    results = group(nap.s(seed=seed) for seed in range(2)).apply_async().get(timeout=30)
+    mapped = nap.map(results).apply_async().get(timeout=30)
+    assert [read(body["job_id"])["drawn_from"] for body in mapped] == [[body["job_id"]] for body in results]
+
+
+@pytest.mark.parametrize("spread", [nap.starmap, lambda rows: nap.chunks(rows, 2)])
+def test_starmap_and_chunks_make_a_job_of_each_row(spread) -> None:  # type: ignore[no-untyped-def]  # Celery's own
+    result = nap.delay().get(timeout=30)
+    bodies = spread([(result,), (result,), (result,)]).apply_async().get(timeout=30)
+    assert len({body["job_id"] for body in bodies}) == 3
+
+
+def test_a_linked_task_gets_its_row_when_it_first_runs() -> None:
+    follower = nap.s(seed=9)
+    follower_id = follower.freeze().id
+    nap.apply_async(kwargs={"seed": 8}, link=follower).get(timeout=30)
+    wait_until(lambda: any(job["job_id"] == follower_id for job in pages.read_list(tool="nap")["data"]))
+    (job,) = wait_for_end(follower_id)
+    assert (job["status"], job["params"]["seed"]) == ("completed", 9)
+
+
+def test_tasks_of_other_people_may_stand_in_between() -> None:
+    sent = chain(nap.s(seed=1), rig.pass_on.s(), nap.s(seed=2)).apply_async()
+    sent.get(timeout=30)
+    assert read(sent.id)["drawn_from"] == [sent.parent.parent.id]
+
+
+def test_a_failing_task_of_other_people_ends_the_jobs_behind_it() -> None:
+    sent = chain(nap.s(), rig.fail.s(), nap.s(), nap.s()).apply_async()
+    jobs = wait_for_end(sent.id, sent.parent.id)
+    assert {(job["status"], job["error"]["code"]) for job in jobs} == {("cancelled", "upstream_failed")}
+
+
+def test_a_failure_cancels_what_follows_and_is_raised() -> None:
+    sent = chain(nap.s(fate="fail"), nap.s(), nap.s()).apply_async()
+    with pytest.raises(HandlerFailed):
+        sent.parent.parent.get(timeout=30)
+    jobs = wait_for_end(sent.id, sent.parent.id)
+    assert {(job["status"], job["error"]["code"]) for job in jobs} == {("cancelled", "upstream_failed")}
+
+
+def test_link_error_hears_of_a_failure() -> None:
+    key = f"heard:{uuid4()}"
+    nap.apply_async(kwargs={"fate": "fail"}, link_error=rig.note.si(key=key))
+    wait_until(lambda: rig.app.backend.client.llen(key) == 1)
+
+
+def test_a_member_that_fails_fails_the_chord() -> None:
+    sent = chord([nap.s(), nap.s(fate="fail")], nap.s(image_url="${0.r2_path}")).apply_async()
+    (job,) = wait_for_end(sent.id)
+    assert (job["status"], job["error"]["code"]) == ("cancelled", "upstream_failed")
+
+
+def test_sending_a_chain_twice_is_refused() -> None:
+    canvas = chain(nap.s(seed=1), nap.s(seed=2))
+    canvas.apply_async().get(timeout=30)
+    with pytest.raises(CanvasReused, match=r"clone\(\)"):
+        canvas.apply_async()
+
+
+def test_a_chain_can_be_sent_often_by_its_clones() -> None:
+    canvas = chain(nap.s(seed=1), nap.s(seed=2))
+    bodies = [canvas.clone().apply_async().get(timeout=30) for _ in range(2)]
+    assert bodies[0]["job_id"] != bodies[1]["job_id"]
+
+
+def test_a_wrong_field_anywhere_in_a_chain_is_refused_before_anything_is_sent() -> None:
+    before = pages.read_list(tool="nap", limit=1)["data"][0]["job_id"]
+    with pytest.raises(InvalidInput, match="mask_dilation"):
+        chain(nap.s(), mask.s(object_name="bag", mask_dilatation=3)).apply_async()
+    assert pages.read_list(tool="nap", limit=1)["data"][0]["job_id"] == before
+
+
+def test_a_gap_that_nobody_fills_says_who_could() -> None:
+    sent = chain(nap.s(), mask.s(object_name="bag"), video.s()).apply_async()
+    (job,) = wait_for_end(sent.id)
+    assert job["status"] in {"failed", "cancelled"}
+    lone = video.delay()
+    with pytest.raises(ToolError, match="put .*generate.* before video"):
+        lone.get(timeout=30)
+
+
+def test_a_countdown_waits_as_a_row() -> None:
+    sent = nap.apply_async(countdown=2)
+    wait_until(lambda: read(sent.id)["stage"] == "delayed")
+    (job,) = wait_for_end(sent.id)
+    assert job["status"] == "completed"
+
+
+def test_a_revoked_task_cancels_its_job() -> None:
+    sent = nap.apply_async(countdown=3)
+    sent.revoke()
+    (job,) = wait_for_end(sent.id)
+    assert job["status"] == "cancelled"
