@@ -114,7 +114,7 @@ def meets(wish: Wish, region: NDArray[np.bool_], lab: Plane, x: Plane, y: Plane)
 
 def draw(image: Pixels, seed: NDArray[np.bool_], calm: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Draw the outline with GrabCut, and keep the parts that belong to the seed."""
-    near = cv2.dilate(seed.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=max(2, max(seed.shape) // 16)) > 0
+    near = cv2.dilate(seed.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=max(2, max(seed.shape) // 5)) > 0
     labels = np.where(seed, cv2.GC_PR_FGD, np.where(calm & ~near, cv2.GC_BGD, cv2.GC_PR_BGD)).astype(np.uint8)
     labels[[0, -1]] = labels[:, [0, -1]] = cv2.GC_BGD
     if not seed[1:-1, 1:-1].any():
