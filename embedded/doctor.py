@@ -87,9 +87,8 @@ def user(data: Path) -> Finding:
     """Say as whom PostgreSQL will run, and where."""
     if os.geteuid() != 0:
         return Finding("user", ok=True, words="an ordinary one; every server runs as you")
-    where = postgres.home(data, postgres.STATE)
-    why = "" if where == data else ", because other users cannot pass through to the data directory"
-    return Finding("user", ok=True, words=f"root; PostgreSQL runs as nobody, in {where}{why}")
+    where = data if postgres.is_open(data) else f"{postgres.STATE}, as nobody cannot pass through to {data}"
+    return Finding("user", ok=True, words=f"root; PostgreSQL runs as nobody, in {where}")
 
 
 def space(data: Path) -> Finding:

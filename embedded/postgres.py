@@ -1,12 +1,12 @@
 """PostgreSQL, the truth: a real server from a wheel, which refuses to run as root and so is given to somebody else."""
 
-import hashlib
 import os
 import pwd
 import shutil
 import signal
 import stat
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -69,15 +69,28 @@ def settle(data: Path, state: Path = STATE) -> Cluster:
     if os.geteuid() != 0:
         return Cluster(data / "postgres", installed(), None)
     where = home(data, state)
-    where.mkdir(parents=True, exist_ok=True, mode=0o711)
+    where.mkdir(parents=True, exist_ok=True)
+    where.chmod(0o711)
     nobody = pwd.getpwnam("nobody")
     owner = Owner(nobody.pw_uid, nobody.pw_gid)
     return Cluster(where / "postgres", reachable(installed(), where, owner), owner)
 
 
 def home(data: Path, state: Path) -> Path:
-    """Choose a folder that the user of root's PostgreSQL can pass through to: a private one stays private."""
-    return data if is_open(data) else state / hashlib.sha256(bytes(data)).hexdigest()[:12]
+    """Choose a folder that the user of root's PostgreSQL can pass through to: a private one stays private.
+
+    One elsewhere is named by a link in `data`, so that who deletes `data` starts afresh.
+    """
+    link = data / "postgres-home"
+    if link.is_symlink():
+        return link.readlink()
+    if is_open(data):
+        return data
+    if (data / "postgres").exists():
+        raise Unavailable(f"PostgreSQL's user can no longer pass through to {data}: chmod o+x it and what is above it.")
+    state.mkdir(parents=True, exist_ok=True, mode=0o711)
+    link.symlink_to(tempfile.mkdtemp(dir=state))
+    return link.readlink()
 
 
 def installed() -> Path:

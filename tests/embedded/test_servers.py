@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,15 +48,6 @@ def python_of_all() -> str:
     pytest.skip("no Python here that an ordinary user could run with our packages")
 
 
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """Give a folder that every user can pass through to; those of pytest are private."""
-    folder = Path(tempfile.mkdtemp(prefix="packshot-tests-"))
-    folder.chmod(0o711)
-    yield folder
-    shutil.rmtree(folder)
-
-
 def test_everything_is_kept_over_a_kill_and_a_change_of_ports(processes: Any, open_folder: Path) -> None:
     trial = processes.start("python", KEEP, str(open_folder / "data"))
     assert trial.popen.wait(60) == 0, trial.said()
@@ -78,9 +68,17 @@ def test_an_ordinary_user_has_it_all_too(processes: Any, open_folder: Path) -> N
 def test_under_root_a_private_folder_stays_private(tmp_path: Path) -> None:
     private, state = tmp_path / "private", tmp_path / "state"
     private.mkdir(mode=0o700)
-    cluster = postgres.settle(private / "data", state)
+    cluster = postgres.settle(private, state)
     assert cluster.data.is_relative_to(state)
+    assert postgres.settle(private, state) == cluster
     assert stat.S_IMODE(private.stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user keeps everything in one place")
+def test_under_root_a_folder_that_became_private_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "postgres").mkdir()
+    with pytest.raises(Unavailable, match="chmod o"):
+        postgres.settle(tmp_path, tmp_path / "state")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user runs the programs where they are")
@@ -160,3 +158,17 @@ def house(open_folder: Path) -> Iterator[House]:
 
 def test_the_keys_of_another_bucket_are_not_made_up(house: House) -> None:
     assert "AWS_ACCESS_KEY_ID" not in house.env({"S3_ENDPOINT_URL": "https://r2"})
+
+
+def test_the_claim_of_a_dead_postgres_is_cleared_away_but_not_that_of_a_living_one(
+    servers: Mapping[str, str], tmp_path: Path
+) -> None:
+    claim = tmp_path / "postmaster.pid"
+    living = (Path(servers["PACKSHOT_DATA_DIR"]) / "postgres" / "postmaster.pid").read_text()
+    claim.write_text(living)
+    postgres.bury(claim, patience_s=0.1)
+    assert claim.exists()
+    *lines, memory, status = living.splitlines()
+    claim.write_text("\n".join([*lines, f"{memory.split()[0]} 2147483647", status]))
+    postgres.bury(claim, patience_s=0.1)
+    assert not claim.exists()

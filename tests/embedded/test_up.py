@@ -1,0 +1,66 @@
+"""`packshot up`, the whole of it: it comes up, answers, stops in peace, and leaves nobody behind when it is killed."""
+
+import base64
+import json
+import os
+import signal
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from embedded import orphans
+
+PATIENCE_S = 120
+
+
+@pytest.fixture
+def data(open_folder: Path) -> Iterator[Path]:
+    folder = open_folder / "data"
+    yield folder
+    orphans.end(folder, patience_s=1)
+
+
+def up(processes: Any, data: Path) -> Any:
+    no_servers = {"DATABASE_URL": "", "REDIS_URL": "", "S3_ENDPOINT_URL": "", "API_PORT": "0", "FLOWER_PORT": "0"}
+    house = processes.start("packshot", "up", env={**no_servers, "PACKSHOT_DATA_DIR": str(data)})
+    house.wait_for(lambda: "Packshot is up." in house.said(), PATIENCE_S)
+    return house
+
+
+def get(url: str, **headers: str) -> int:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code
+
+
+def test_the_whole_house(processes: Any, data: Path, wait_until: Callable[..., None]) -> None:
+    house = up(processes, data)
+    ports, secrets = (json.loads((data / name).read_text()) for name in ("ports.json", "secrets.json"))
+    assert get(f"http://127.0.0.1:{ports['api']}/health") == 200
+    flower = f"http://127.0.0.1:{ports['flower']}/workers"
+    wait_until(lambda: get_or_none(flower), 30)
+    assert get(flower) == 401
+    entry = base64.b64encode(f"packshot:{secrets['flower']}".encode()).decode()
+    assert get(flower, Authorization=f"Basic {entry}") == 200
+    house.popen.send_signal(signal.SIGINT)
+    assert house.popen.wait(60) == 0, house.said()
+    assert not list(orphans.find(data))
+
+    again = up(processes, data)  # on what the first one left
+    assert json.loads((data / "secrets.json").read_text()) == secrets
+    os.kill(again.popen.pid, signal.SIGKILL)
+    wait_until(lambda: not list(orphans.find(data)), 15)
+
+
+def get_or_none(url: str) -> int | None:
+    try:
+        return get(url)
+    except OSError:
+        return None
