@@ -172,7 +172,8 @@ def run(children: Sequence[Child], data: Path, say: Callable[[str, str], None], 
             announce()
             supervisor.watch()
         except Interrupted:
-            pass
+            say("packshot", "asked to stop before everything was up")
+        say("packshot", "stopping; a running task is finished first, a second Ctrl-C stops at once")
         supervisor.stop()
     return 130 if supervisor.killed else 0
 
