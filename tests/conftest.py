@@ -55,6 +55,15 @@ def renew_celery() -> None:
         app.config_from_object(importlib.reload(sys.modules["celeryconfig"]), force=True)
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Give a folder that every user can pass through to; those of pytest are private."""
+    folder = Path(tempfile.mkdtemp(prefix="packshot-tests-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
 def make_bucket() -> None:
     """Make the bucket of the settings."""
     import boto3  # noqa: PLC0415 - pure tests do without it
