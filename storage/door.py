@@ -11,6 +11,7 @@ from storage.archives import repack
 from storage.bucket import Stored, bucket
 from storage.fetch import fetch
 from storage.pictures import clean
+from tools.contract import Params, Tool
 from tools.errors import FileNotFound, NotAnImage, PathNotAllowed, UrlBlocked
 
 #: Content types that say nothing of the content.
@@ -76,3 +77,9 @@ def must_exist(given: str) -> Stored:
 
 #: By `Kind.door`: how a file of that kind comes in.
 DOORS: dict[str, Callable[[str], str]] = {"image": admit_picture, "archive": admit_dataset}
+
+
+def admit(tool: Tool, params: Params) -> Params:
+    """Let the files that the params name in; from here on they are addresses in our bucket."""
+    named = {name: kind.door for name, kind in tool.takes.items() if kind.door and getattr(params, name)}
+    return params.model_copy(update={name: DOORS[door](getattr(params, name)) for name, door in named.items()})

@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 from celery import Celery
 from celery.result import AsyncResult
 from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
 
 from tasks import canvas
 
@@ -58,7 +57,7 @@ class Sender:
         """Publish, and take a pause if that fails."""
         try:
             publish()
-        except (OperationalError, RedisError, OSError) as error:
+        except (OperationalError, OSError) as error:
             self.paused_until = monotonic() + PAUSE_S
             logger.warning("the broker is away, jobs wait in the database: %s", error)
             return False

@@ -1,10 +1,9 @@
 """How a job ends: by its outcome, by its caller, or by the clock; and how its canvas hears of it."""
 
 import logging
+from typing import Any
 from uuid import UUID
 
-from celery.backends.redis import RedisBackend
-from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
 
 from db import life, models
@@ -94,9 +93,9 @@ def restore_chord(job: Job) -> None:
 
     Without its size Celery never runs the body, and its mark "done" would keep it from doing so once more.
     """
-    backend = app.backend
+    backend: Any = app.backend
     group_id = ((job.signature or {}).get("options") or {}).get("group_id")
-    if not group_id or not isinstance(backend, RedisBackend):
+    if not group_id:
         return
     with transaction() as session:
         size = life.count_members(session, job.id)
@@ -104,5 +103,5 @@ def restore_chord(job: Job) -> None:
         if size:
             backend.client.delete(*(backend.get_key_for_group(group_id, part) for part in (".j", ".t", ".d", ".c")))
             backend.set_chord_size(group_id, size)
-    except RedisError as error:
+    except backend.connection_errors as error:
         logger.warning("a chord's size could not be restored, it will be tried again: %s", error)

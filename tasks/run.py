@@ -13,7 +13,7 @@ from db import intake, life, models
 from db.base import soon, transaction
 from db.intake import Planned
 from db.jobs import THROTTLED, THROTTLED_S, Attempt, Job
-from storage.door import DOORS
+from storage.door import admit
 from tasks.app import app
 from tasks.remotes import queue
 from tools.binding import bind
@@ -125,12 +125,6 @@ def prepare(call: Call) -> Prepared:
         raise
     except ToolError as error:
         return Prepared(None, drawn, error)
-
-
-def admit(tool: Tool, params: Params) -> Params:
-    """Let the files that the params name in; from here on they are addresses in our bucket."""
-    named = {name: kind.door for name, kind in tool.takes.items() if kind.door and getattr(params, name)}
-    return params.model_copy(update={name: DOORS[door](getattr(params, name)) for name, door in named.items()})
 
 
 def step(call: Call, prepared: Prepared | None = None) -> tuple[Job, Attempt | None]:

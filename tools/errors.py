@@ -56,7 +56,7 @@ class AmbiguousInput(InvalidInput):
 
 
 class CanvasReused(InvalidInput):
-    """This canvas was sent before, and Celery would use an id twice: keep it unsent, and send canvas.clone() each time."""
+    """This canvas was sent before, and Celery would use an id twice: keep it, and send canvas.clone() each time."""
 
     code = "canvas_reused"
 

@@ -1,5 +1,6 @@
 """Canvases of our tasks, on the real broker, with real workers."""
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -76,7 +77,7 @@ def test_map_makes_a_job_of_each_result() -> None:
 
 
 @pytest.mark.parametrize("spread", [nap.starmap, lambda rows: nap.chunks(rows, 2)])
-def test_starmap_and_chunks_make_a_job_of_each_row(spread) -> None:  # type: ignore[no-untyped-def]  # Celery's own
+def test_starmap_and_chunks_make_a_job_of_each_row(spread: Any) -> None:
     result = nap.delay().get(timeout=30)
     bodies = spread([(result,), (result,), (result,)]).apply_async().get(timeout=30)
     assert len({body["job_id"] for body in bodies}) == 3
@@ -148,7 +149,7 @@ def test_a_gap_that_nobody_fills_says_who_could() -> None:
     (job,) = wait_for_end(sent.id)
     assert job["status"] in {"failed", "cancelled"}
     lone = video.delay()
-    with pytest.raises(ToolError, match="put .*generate.* before video"):
+    with pytest.raises(ToolError, match=r"put .*generate.* before video"):
         lone.get(timeout=30)
 
 

@@ -1,0 +1,83 @@
+"""Are we alive, and is all that we need there?"""
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from db import watchers
+from db.base import transaction
+from storage.bucket import bucket
+from tasks.app import app
+from tools.errors import ToolError
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/health")
+def get_health() -> Response:
+    """Say that this process answers."""
+    return jsonify({"status": "ok"})
+
+
+@blueprint.get("/ready")
+def get_ready() -> tuple[Response, int]:
+    """Name what was checked, and how it is."""
+    checks = {name: inspect(check) for name, check in CHECKS.items()}
+    ready = all(seen == "ok" for seen in checks.values())
+    return jsonify({"status": "ready" if ready else "not ready", "checks": checks}), 200 if ready else 503
+
+
+def inspect(check: Callable[[], str]) -> str:
+    """Make one check; what it says is "ok", or what is wrong."""
+    try:
+        return check()
+    except ToolError as error:
+        return str(error)
+    except (OSError, *backend().connection_errors) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def check_database() -> str:
+    """Open a transaction."""
+    with transaction() as session:
+        session.connection()
+    return "ok"
+
+
+def check_broker() -> str:
+    """Ask Redis for a sign of life."""
+    backend().client.ping()
+    return "ok"
+
+
+def check_bucket() -> str:
+    """Ask for the bucket."""
+    bucket().ping()
+    return "ok"
+
+
+def backend() -> Any:
+    """Give Celery's way to Redis; its stubs know no Redis."""
+    return app.backend
+
+
+def check_migrations() -> str:
+    """Compare the database's schema with the code's."""
+    from db import schema  # noqa: PLC0415 - Alembic costs a quarter of a second, which the start need not pay
+
+    return "ok" if schema.current() else "run packshot migrate: the database's tables are not those of this version"
+
+
+def check_watcher() -> str:
+    """Look for a watcher's heartbeat."""
+    return "ok" if watchers.count() else "run packshot watch: no watcher was seen for half a minute"
+
+
+CHECKS = {
+    "database": check_database,
+    "broker": check_broker,
+    "bucket": check_bucket,
+    "migrations": check_migrations,
+    "watcher": check_watcher,
+}

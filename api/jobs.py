@@ -1,0 +1,49 @@
+"""Jobs of any tool: list, poll, cancel."""
+
+from flask import Blueprint, Response, jsonify, request
+
+from api.tools import read_id, show_job
+from db import pages
+from tasks import ending
+from tools import catalog
+from tools.errors import InvalidInput
+
+blueprint = Blueprint("jobs", __name__, url_prefix="/api/jobs")
+
+STATUSES = ("pending", "processing", "completed", "failed", "cancelled", "expired")
+
+#: The most jobs on a page, and the longest wait of a poll in seconds.
+LONGEST_PAGE, LONGEST_POLL = 200, 300
+
+
+@blueprint.get("")
+def list_jobs() -> Response:
+    """List jobs, the newest first."""
+    tool, status = request.args.get("tool"), request.args.get("status")
+    if tool is not None:
+        catalog.find(tool)
+    if status is not None and status not in STATUSES:
+        raise InvalidInput.at("status", f"there is no such status; there are {', '.join(STATUSES)}.")
+    limit = read_count("limit", 50, LONGEST_PAGE) or 1
+    return jsonify(pages.read_list(tool=tool, status=status, cursor=request.args.get("cursor"), limit=limit))
+
+
+@blueprint.get("/<job_id>")
+def get_job(job_id: str) -> Response:
+    """Show a job; with `?wait=n`, when it has ended or n seconds are over."""
+    return show_job(job_id, wait_s=read_count("wait", 0, LONGEST_POLL))
+
+
+@blueprint.post("/<job_id>/cancel")
+def cancel_job(job_id: str) -> Response:
+    """Cancel a job; one that has ended stays as it is."""
+    ending.cancel(read_id(job_id))
+    return show_job(job_id)
+
+
+def read_count(name: str, default: int, largest: int) -> int:
+    """Read a number from the query."""
+    text = request.args.get(name, str(default))
+    if not text.isascii() or not text.isdigit() or len(text) > 6 or int(text) > largest:
+        raise InvalidInput.at(name, f"give a whole number from 0 to {largest}.")
+    return int(text)

@@ -1,0 +1,112 @@
+"""The API's own description: OpenAPI, a page to browse it, and the tools' schemas."""
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request, send_from_directory
+from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]  # it has none
+
+from api import operations
+from api.operations import Operation
+from settings import settings
+from tools.contract import Tool
+from tools.train import TRAIN
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Packshot API</title>
+<link rel="stylesheet" href="/docs/swagger-ui.css"></head>
+<body><div id="ui"></div><script src="/docs/swagger-ui-bundle.js"></script>
+<script>SwaggerUIBundle({url: "/openapi.json", dom_id: "#ui", deepLinking: true})</script></body></html>
+"""
+
+PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "code", "detail", "retryable", "success"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "success": {"const": False},
+        "instance": {"type": "string"},
+        "code": {"type": "string", "description": "What a program decides by."},
+        "detail": {"type": "string", "description": "What happened and what to do, in a sentence."},
+        "retryable": {"type": "boolean", "description": "Whether the same request can succeed later."},
+        "errors": {"type": "array", "items": {"type": "object"}, "description": "Each field: pointer, code, detail."},
+    },
+}
+
+JOB = {
+    "type": "object",
+    "required": ["job_id", "status", "result"],
+    "properties": {
+        "job_id": {"type": "string", "format": "uuid"},
+        "status": {"enum": ["pending", "processing", "completed", "failed", "cancelled", "expired"]},
+        "result": {"type": ["object", "null"], "description": "What the synchronous route answers."},
+        "stage": {"type": "string", "description": "Says more than the status, and is free to grow."},
+        "progress": {"type": "number", "minimum": 0, "maximum": 1},
+        "error": {"type": ["object", "null"], "description": "As in a problem document."},
+    },
+}
+
+
+def routes(served: list[Tool]) -> Blueprint:
+    """Make the routes that describe these tools."""
+    blueprint = Blueprint("openapi", __name__)
+
+    @blueprint.get("/openapi.json")
+    def get_openapi() -> Response:
+        return jsonify(describe(served, request.host_url.rstrip("/")))
+
+    @blueprint.get("/api/tools")
+    def list_tools() -> Response:
+        return jsonify({"engine": settings().engine, "tools": [describe_tool(tool) for tool in served]})
+
+    @blueprint.get("/docs")
+    def get_docs() -> Response:
+        return Response(PAGE, content_type="text/html; charset=utf-8")
+
+    @blueprint.get("/docs/<path:filename>")
+    def get_asset(filename: str) -> Response:
+        return send_from_directory(swagger_ui_path, filename)
+
+    return blueprint
+
+
+def describe(served: list[Tool], base: str) -> dict[str, Any]:
+    """Write the whole document; `base` is where we are reached."""
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in every(served):
+        paths.setdefault(operation.path, {})[operation.verb] = operation.describe()
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Packshot", "version": version("packshot"), "description": "GPU tools for product imagery."},
+        "servers": [{"url": base}],
+        "paths": paths,
+        "components": {"schemas": {"Problem": PROBLEM, "Job": JOB}},
+    }
+
+
+def every(served: list[Tool]) -> Iterator[Operation]:
+    """List the operations of these tools, and those that are always there."""
+    for tool in served:
+        if tool.files:
+            yield from operations.of_tool(tool)
+        elif tool.local:
+            yield from operations.of_templates(tool)
+    if TRAIN in served:
+        yield from operations.of_training()
+    yield from operations.of_house()
+
+
+def describe_tool(tool: Tool) -> dict[str, Any]:
+    """Describe a tool by the JSON Schemas of what it takes and gives."""
+    return {
+        "name": tool.name,
+        "summary": tool.summary,
+        "params": operations.schema_of(tool.params),
+        "result": operations.schema_of(tool.result, answered=True),
+        "takes": {name: kind.name for name, kind in tool.takes.items()},
+        "gives": {name: kind.name for name, kind in tool.gives.items()},
+        "limits": vars(tool.limits),
+    }

@@ -1,0 +1,166 @@
+"""What can be asked over HTTP, as a table of operations; OpenAPI is made from it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from api.templates import NewTemplate
+from tools.contract import Tool
+from tools.train import TRAIN
+
+Schema = dict[str, Any]
+
+#: What every submit understands beside its body.
+SUBMIT_HEADERS = {
+    "Prefer": "wait=30 waits that long for the end, respond-async does not wait. A 202 comes when the time is over.",
+    "Idempotency-Key": "A request sent again under the same key makes no second job, and answers for the first.",
+}
+
+OBJECT: Schema = {"type": "object"}
+LIST: Schema = {"type": "array", "items": OBJECT}
+JOB: Schema = {"$ref": "#/components/schemas/Job"}
+BINARY: Schema = {"type": "string", "format": "binary"}
+ACCEPTED: Schema = {
+    "type": "object",
+    "required": ["job_id", "status"],
+    "properties": {"job_id": {"type": "string", "format": "uuid"}, "status": {"type": "string"}},
+}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation: how it is asked for, and what it answers, by status."""
+
+    verb: str
+    path: str
+    name: str
+    text: str
+    answers: dict[str, Schema]
+    json: Schema | None = None
+    form: Schema | None = None
+    query: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    media: str = "application/json"
+
+    def describe(self) -> Schema:
+        """Write the operation down as OpenAPI does."""
+        said: Schema = {"operationId": self.name, "summary": self.text, "description": self.text}
+        if parameters := list(self.parameters()):
+            said["parameters"] = parameters
+        # JSON first: clients that look at one media type only look at the first.
+        bodies = {"application/json": self.json, "multipart/form-data": self.form}
+        if content := {media: {"schema": schema} for media, schema in bodies.items() if schema}:
+            said["requestBody"] = {"required": True, "content": content}
+        return {**said, "responses": {**self.responses(), "default": PROBLEM_RESPONSE}}
+
+    def parameters(self) -> Iterator[Schema]:
+        """List what stands in the path, the query and the headers."""
+        for name in re.findall(r"{(\w+)}", self.path):
+            yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for place, known in (("query", self.query), ("header", self.headers)):
+            for name, text in known.items():
+                yield {"name": name, "in": place, "description": text, "schema": {"type": "string"}}
+
+    def responses(self) -> Schema:
+        """List the answers."""
+        return {
+            status: {"description": self.text, **({"content": {self.media: {"schema": schema}}} if schema else {})}
+            for status, schema in self.answers.items()
+        }
+
+
+PROBLEM_RESPONSE: Schema = {
+    "description": "A problem document: what went wrong, and what to do.",
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+
+
+def schema_of(model: type[BaseModel], *, answered: bool = False) -> Schema:
+    """Make a schema without references: some clients follow none."""
+    schema = model.model_json_schema(mode="serialization" if answered else "validation")
+    inlined: Schema = inline(schema, schema.pop("$defs", {}))
+    return inlined
+
+
+def inline(value: Any, definitions: Schema) -> Any:
+    """Put what is referred to in the place of the reference."""
+    if isinstance(value, dict):
+        if name := str(value.get("$ref", "")).rpartition("/")[2]:
+            return inline(definitions[name], definitions)
+        return {key: inline(inner, definitions) for key, inner in value.items()}
+    return [inline(inner, definitions) for inner in value] if isinstance(value, list) else value
+
+
+def of_tool(tool: Tool) -> Iterator[Operation]:
+    """List the operations of a tool with the standard routes."""
+    name, params, result = tool.name, schema_of(tool.params), schema_of(tool.result, answered=True)
+    both = {"200": result, "202": ACCEPTED}
+    media = "video/mp4" if tool.suffix == ".mp4" else "image/png"
+    yield Operation(
+        "post", f"/api/{name}", name, f"{tool.summary} Waits for the end.", both, params, headers=SUBMIT_HEADERS
+    )
+    yield Operation(
+        "post", f"/api/{name}/async", f"{name}_async", f"{tool.summary} Answers at once with a job id.",
+        both, params, headers=SUBMIT_HEADERS,
+    )  # fmt: skip
+    yield Operation("get", f"/api/{name}/{{job_id}}", f"get_{name}_job", f"Poll a job of {name}.", {"200": JOB})
+    yield Operation(
+        "get", f"/api/{tool.files}/{{filename}}", f"get_{name}_file", f"Serve a file that {name} left.",
+        {"200": BINARY}, media=media,
+    )  # fmt: skip
+
+
+def of_training() -> Iterator[Operation]:
+    """List the operations of training."""
+    params, status = schema_of(TRAIN.params), schema_of(TRAIN.result, answered=True)
+    form = {**params, "properties": {**params["properties"], "images": {**BINARY, "description": "A zip of photos."}}}
+    key = {"Idempotency-Key": SUBMIT_HEADERS["Idempotency-Key"]}
+    yield Operation("post", "/api/train", "train", TRAIN.summary, {"202": status}, params, form, headers=key)
+    yield from (
+        Operation("get", "/api/training-status/{job_id}", "get_training_status", "Poll a training.", {"200": status}),
+        Operation("get", "/api/training-config", "get_training_config", "Show training's defaults.", {"200": OBJECT}),
+        Operation("get", "/api/models", "list_models", "List all trained models.", {"200": LIST}),
+        Operation("get", "/api/models/{model_id}", "get_model", "Show one model.", {"200": OBJECT}),
+    )
+
+
+def of_templates(resolve: Tool) -> Iterator[Operation]:
+    """List the operations of templates."""
+    new, one = schema_of(NewTemplate), "/api/templates/{template_id}"
+    form = {**new, "properties": {**new["properties"], "image": BINARY}}
+    word = {"properties": {"trigger_word": schema_of(resolve.params)["properties"]["trigger_word"]}}
+    asked = {"type": "object", "required": ["trigger_word"], **word}
+    yield from (
+        Operation("get", "/api/templates", "list_templates", "List all templates.", {"200": LIST}),
+        Operation("post", "/api/templates", "create_template", "Make a template.", {"201": OBJECT}, new, form),
+        Operation("get", one, "get_template", "Show one template.", {"200": OBJECT}),
+        Operation("delete", one, "delete_template", "Delete a template.", {"204": {}}),
+        Operation(
+            "post", f"{one}/resolve", resolve.name, resolve.summary,
+            {"200": schema_of(resolve.result, answered=True)}, asked,
+        ),
+        Operation(
+            "get", f"{one}/image", "get_template_image", "Serve a template's picture.", {"200": BINARY},
+            media="image/png",
+        ),
+    )  # fmt: skip
+
+
+def of_house() -> Iterator[Operation]:
+    """List the operations that belong to no tool."""
+    filters = {"tool": "Only this tool's.", "status": "Only of this status.", "limit": "Jobs on a page, up to 200."}
+    filters |= {"cursor": "next_cursor of the page before."}
+    wait = {"wait": "Seconds to wait for the end, up to 300."}
+    image = {"type": "object", "required": ["image"], "properties": {"image": BINARY}}
+    yield from (
+        Operation("get", "/api/jobs", "list_jobs", "List jobs, the newest first.", {"200": OBJECT}, query=filters),
+        Operation("get", "/api/jobs/{job_id}", "get_job", "Show a job, or wait for its end.", {"200": JOB}, query=wait),
+        Operation("post", "/api/jobs/{job_id}/cancel", "cancel_job", "Cancel a job; an ended one stays.", {"200": JOB}),
+        Operation("post", "/api/uploads", "upload", "Bring a picture into the bucket.", {"201": OBJECT}, form=image),
+        Operation("get", "/api/tools", "list_tools", "List the tools and their schemas.", {"200": OBJECT}),
+        Operation("get", "/health", "get_health", "Say that the API answers.", {"200": OBJECT}),
+        Operation("get", "/ready", "get_ready", "Name what is checked, and how it is.", {"200": OBJECT, "503": OBJECT}),
+    )

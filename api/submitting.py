@@ -1,0 +1,99 @@
+"""Take a job in, and answer for it."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from flask import Response, current_app, jsonify
+
+from api import problems
+from api.preferences import Preference, read_key
+from api.waiting import Waiting
+from db import intake, life
+from db.base import transaction
+from db.intake import Asked
+from storage.door import admit
+from tasks.app import sender
+from tools.binding import bind
+from tools.contract import Params, Tool
+from tools.errors import recall
+
+#: Somebody waits for this job / nobody does. The lower goes first.
+AWAITED, ALONE = 0, 1
+
+
+def submit(
+    tool: Tool, given: dict[str, Any], *, awaited: bool, fingerprint: dict[str, Any] | None = None
+) -> tuple[UUID, bool]:
+    """Make a job of a request, once for each idempotency key: its id, and whether it was there before.
+
+    Args:
+        tool: What is asked for.
+        given: The params as they came.
+        awaited: Whether the caller waits for the end.
+        fingerprint: What tells this request from others, if that is not `given`.
+
+    Raises:
+        InvalidInput, ModelNotFound, ModelNotReady, …: and nothing was made.
+        Unavailable: the database or the bucket is down, and nothing was made.
+    """
+    key = read_key(tool.name, fingerprint or given)
+    if key and (known := intake.find_key(key)):
+        return known, True
+    params = check(tool, given).model_dump(mode="json")
+    asked = Asked(uuid4(), tool, given, params, AWAITED if awaited else ALONE)
+    if key:
+        job_id, new = intake.accept_once(key, asked)
+        if not new:
+            return job_id, True
+    else:
+        intake.accept(asked)
+    sender.send(asked.id, tool.name, None)
+    return asked.id, False
+
+
+def check(tool: Tool, given: dict[str, Any]) -> Params:
+    """Check all that can be checked now, and let the files in."""
+    params = bind(tool, given)
+    if any(kind.name in life.LOOKUPS for kind in tool.takes.values()):
+        with transaction() as session:
+            life.look_up(session, tool, params)
+    return admit(tool, params).settle()
+
+
+def answer(job_id: UUID, preference: Preference, *, replayed: bool) -> Response:
+    """Answer with the result, if it comes in time; else with where to ask for it."""
+    if preference.wait_s <= 0 and not replayed:
+        return finish(accepted(job_id, "pending"), job_id, preference, replayed=False)
+    job = waiting().wait(job_id, preference.wait_s)
+    if job["result"] is not None:
+        response = jsonify(job["result"])
+    elif job["error"] is not None:
+        response = problems.show(recall(job["error"]), job_id=str(job_id))
+    else:
+        response = accepted(job_id, job["status"])
+    response.headers.update({"X-Engine": job["engine"]} if job["engine"] else {})
+    return finish(response, job_id, preference, replayed=replayed)
+
+
+def accepted(job_id: UUID, status: str) -> Response:
+    """Say that the job is taken in."""
+    response = jsonify({"job_id": str(job_id), "status": status})
+    response.status_code = 202
+    return response
+
+
+def finish(response: Response, job_id: UUID, preference: Preference, *, replayed: bool) -> Response:
+    """Say in headers what the body has no keys for."""
+    response.headers["Location"] = f"/api/jobs/{job_id}"
+    response.headers["X-Job-Id"] = str(job_id)
+    if preference.applied:
+        response.headers["Preference-Applied"] = preference.applied
+    if replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    return response
+
+
+def waiting() -> Waiting:
+    """Find the waiters of this process."""
+    found: Waiting = current_app.extensions["waiting"]
+    return found

@@ -1,0 +1,84 @@
+"""Training, and the models that come of it."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import Blueprint, Response, jsonify, request
+
+from api import submitting
+from api.bodies import read_form, read_json
+from api.preferences import Preference, read_key
+from api.tools import read_id
+from db import intake, models
+from settings import settings
+from storage.door import take_archive
+from storage.spool import spool
+from tools.errors import JobNotFound, MissingInput, ModelNotFound
+from tools.train import TRAIN, Training
+
+blueprint = Blueprint("training", __name__, url_prefix="/api")
+
+#: What the seed shows of a training; a model shows more.
+STATUS_KEYS = ("model_id", "job_id", "model_name", "trigger_word", "status", "model_string")
+
+
+@blueprint.get("/models")
+def list_models() -> Response:
+    """List all trained models."""
+    return jsonify(models.show_all())
+
+
+@blueprint.get("/models/<model_id>")
+def get_model(model_id: str) -> Response:
+    """Show one model."""
+    if not model_id.isascii() or not model_id.isdigit() or len(model_id) > 9:
+        raise ModelNotFound
+    return jsonify(models.show_one(int(model_id)))
+
+
+@blueprint.get("/training-config")
+def get_training_config() -> Response:
+    """Show the default training params."""
+    return jsonify(Training().model_dump())
+
+
+@blueprint.get("/training-status/<job_id>")
+def get_training_status(job_id: str) -> Response:
+    """Show how a training is."""
+    return jsonify(show(read_id(job_id)))
+
+
+@blueprint.post("/train")
+def train() -> Response:
+    """Train a model: a form with the photos as a zip in `images`, or JSON that names a zip in our bucket."""
+    if request.mimetype == "multipart/form-data":
+        job_id, replayed = train_upload(read_form(TRAIN))
+    else:
+        job_id, replayed = submitting.submit(TRAIN, read_json(), awaited=False)
+    response = jsonify(show(job_id))
+    response.status_code = 202
+    return submitting.finish(response, job_id, Preference(0), replayed=replayed)
+
+
+def train_upload(given: dict[str, Any]) -> tuple[UUID, bool]:
+    """Take the zip to disk while it is hashed; only when all else is right is it opened and stored."""
+    upload = request.files.get("images")
+    if upload is None:
+        raise MissingInput.at("images", "send a zip of photos in the form's field images.")
+    TRAIN.check_given(given)
+    with spool(upload.stream, settings().max_upload_bytes) as spooled:
+        fingerprint = {**given, "images": spooled.sha256}
+        key = read_key(TRAIN.name, fingerprint)
+        if key and (known := intake.find_key(key)):
+            return known, True
+        TRAIN.check({**given, "images": "r2://"})  # what is missing is told before the zip is opened
+        given = {**given, "images": take_archive(spooled.path)}
+    return submitting.submit(TRAIN, given, awaited=False, fingerprint=fingerprint)
+
+
+def show(job_id: UUID) -> dict[str, Any]:
+    """Show a training in the seed's keys. Raises JobNotFound."""
+    model = models.show_training(job_id)
+    if model is None:
+        raise JobNotFound
+    return {key: model[key] for key in STATUS_KEYS}

@@ -1,0 +1,89 @@
+"""Let callers wait for a job: woken by the database, holding none of its connections."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import BoundedSemaphore, Event, Lock, Thread
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+import psycopg2
+
+from db import listen, pages
+from db.jobs import ENDED
+
+logger = logging.getLogger(__name__)
+
+#: Callers that may wait at once; the next ones are told to poll.
+MOST_WAITERS = 64
+
+#: Seconds after which a waiter looks by himself: a notice may be lost while the listener reconnects.
+LOOK_S = 2.0
+
+
+class Waiting:
+    """The waiters of one process, and the one connection that listens for them all."""
+
+    def __init__(self) -> None:
+        self.places = BoundedSemaphore(MOST_WAITERS)
+        self.bells: dict[str, set[Event]] = defaultdict(set)
+        self.lock = Lock()
+        self.listener: Thread | None = None
+
+    def wait(self, job_id: UUID, seconds: float) -> dict[str, Any]:
+        """Read a job, when it has ended or the time is over; at once if too many wait. Raises JobNotFound."""
+        if seconds <= 0 or not self.places.acquire(blocking=False):
+            return pages.read(job_id)
+        try:
+            with self.bell(str(job_id)) as bell:
+                return wait_for_end(job_id, bell, monotonic() + seconds)
+        finally:
+            self.places.release()
+
+    @contextmanager
+    def bell(self, job_id: str) -> Iterator[Event]:
+        """Have a bell that rings whenever something happens to the job."""
+        bell = Event()
+        with self.lock:
+            self.bells[job_id].add(bell)
+            if self.listener is None:
+                self.listener = Thread(target=self.hear, name="listener", daemon=True)
+                self.listener.start()
+        try:
+            yield bell
+        finally:
+            with self.lock:
+                self.bells[job_id].discard(bell)
+                if not self.bells[job_id]:
+                    del self.bells[job_id]
+
+    def hear(self) -> None:
+        """Listen for ever, and connect again when the database was away."""
+        while True:
+            try:
+                connection = listen.connect(listen.JOBS_CHANNEL)
+                while True:
+                    for job_id in listen.wait(connection, LOOK_S):
+                        self.ring(job_id)
+            except psycopg2.Error as error:
+                logger.warning("cannot listen, waiters only look: %s", error)
+                Event().wait(LOOK_S)
+
+    def ring(self, job_id: str) -> None:
+        """Wake those who wait for a job."""
+        with self.lock:
+            for bell in self.bells.get(job_id, ()):
+                bell.set()
+
+
+def wait_for_end(job_id: UUID, bell: Event, until: float) -> dict[str, Any]:
+    """Read the job at each ring, until it has ended or the time is over."""
+    while True:
+        bell.clear()
+        job = pages.read(job_id)
+        left = until - monotonic()
+        if job["status"] in ENDED or left <= 0:
+            return job
+        bell.wait(min(left, LOOK_S))
