@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from threading import Event
 from time import monotonic
@@ -140,22 +140,33 @@ def main() -> None:
 
 
 def watch(stop: Event, pool: ThreadPoolExecutor) -> None:
-    """Claim what is due and see to it, batch by batch; whatever fails is due again."""
+    """Claim what is due and have it seen to; a slow one holds up nobody, and whatever fails is due again."""
     name, beaten, ear = f"{socket.gethostname()}:{os.getpid()}", 0.0, Ear()
+    busy: set[Future[None]] = set()
     logger.info("watching as %s", name)
     while not stop.is_set():
         try:
             if monotonic() - beaten > BEAT_S:
                 watchers.beat(name)
                 beaten = monotonic()
-            claimed = life.claim_due(BATCH)
-            for done in [pool.submit(tend, job_id) for job_id in claimed]:
-                done.result()
-            if not claimed:
-                ear.wait(LOOK_S)
+            claimed = life.claim_due(BATCH - len(busy)) if len(busy) < BATCH else []
         except ToolError as error:
             logger.warning("%s", error)
             stop.wait(LOOK_S)
+            continue
+        busy = {one for one in busy if not one.done()} | {pool.submit(see_to, job_id) for job_id in claimed}
+        if len(busy) >= BATCH:
+            wait(busy, LOOK_S, FIRST_COMPLETED)
+        elif not claimed:
+            ear.wait(LOOK_S)
+
+
+def see_to(job_id: UUID) -> None:
+    """See to one job; what goes wrong with it must not end the watch over all the others."""
+    try:
+        tend(job_id)
+    except Exception:
+        logger.exception("job %s could not be seen to", job_id)
 
 
 class Ear:
