@@ -7,8 +7,8 @@ from celery.local import Proxy
 from pydantic import Field
 
 import gpu_handlers
-from tasks import watch
-from tasks.run import app
+from tasks import run, watch  # noqa: F401 - run is what makes a task of each tool
+from tasks.app import app
 from tools.catalog import TOOLS
 from tools.contract import Limits, Params, Result, Seed, Settings, Tool
 from tools.kinds import Image
@@ -38,11 +38,14 @@ class NapResult(Result):
     duration_seconds: float
 
 
+#: The variable that names the file in which each run of the handler leaves a line: a witness beside our own tables.
+DIARY = "NAP_DIARY"
+
 NAP = Tool("nap", "Do nothing for a while.", NapParams, NapResult, files="naps", limits=Limits(max_in_flight=40))
 
 TOOLS[NAP.name] = NAP
 gpu_handlers.__path__.append(str(Path(__file__).parent / "rigged"))
-nap = Proxy(lambda: app.tasks["tasks.nap"])
+nap: Any = Proxy(lambda: app.tasks["tasks.nap"])
 
 
 @app.task(name="foreign.pass_on")
@@ -60,7 +63,8 @@ def fail(*_: Any) -> None:
 @app.task(name="foreign.note")
 def note(*handed: Any, key: str) -> Any:
     """Write down in Redis that this ran, and with what."""
-    app.backend.client.rpush(key, repr(handed))
+    client: Any = app.backend.client  # type: ignore[attr-defined]  # it is Redis
+    client.rpush(key, repr(handed))
     return handed[0] if handed else None
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -34,9 +35,11 @@ class House:
         for name in names:
             self.running[name] = self.processes.start(*self.command(name), env=self.env)
         for name in names:
-            said = self.running[name].said
-            words = "watching as" if name == "watch" else "ready."
-            self.running[name].wait_for(lambda said=said, words=words: words in said(), 60)
+            self.running[name].wait_for(partial(self.is_ready, name), 60)
+
+    def is_ready(self, name: str) -> bool:
+        """Tell whether one says that it does its work."""
+        return ("watching as" if name == "watch" else "ready.") in self.running[name].said()
 
     def command(self, name: str) -> list[str]:
         """Say how one is started."""

@@ -2,8 +2,9 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -18,12 +19,13 @@ from db.intake import Asked
 from db.jobs import Attempt, Event, Job
 from embedded.ports import any_free
 from tasks import ending
+from tasks.app import app
 from tests import rig
 from tests.conftest import Processes, wait_until
 from tests.tasks.house import ENDED, House, read, wait_for_end
 from tools.errors import JobNotFound
 
-nap = rig.nap
+nap: Any = rig.nap
 
 
 @pytest.fixture(scope="module", name="house")
@@ -36,7 +38,7 @@ def run_house(database: str, s3: object, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def redis(redis_url: str) -> Iterator["Redis[bytes]"]:
+def redis(redis_url: str) -> Iterator[Redis]:
     """Reach the broker."""
     with Redis.from_url(redis_url) as client:
         yield client
@@ -51,10 +53,10 @@ def accept(seconds: float = 0.0) -> UUID:
 
 def age(job_id: UUID | str, seconds: float = 60) -> None:
     """Let so much time pass for one job."""
-    ago = func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+    ago, known = func.make_interval(0, 0, 0, 0, 0, 0, seconds), UUID(str(job_id))
     with transaction() as session:
-        session.execute(update(Job).where(Job.id == UUID(str(job_id))).values(due_at=Job.due_at - ago))
-        session.execute(update(Attempt).where(Attempt.job_id == UUID(str(job_id))).values(beat_at=Attempt.beat_at - ago))
+        session.execute(update(Job).where(Job.id == known).values(due_at=Job.due_at - ago))
+        session.execute(update(Attempt).where(Attempt.job_id == known).values(beat_at=Attempt.beat_at - ago))
 
 
 def attempts_of(*job_ids: UUID | str) -> list[Attempt]:
@@ -75,7 +77,7 @@ def is_settled(job_id: UUID | str) -> bool:
         return session.get_one(Job, UUID(str(job_id))).settled_at is not None
 
 
-def test_chains_outlive_two_kills_and_a_flush(house: House, redis: "Redis[bytes]") -> None:
+def test_chains_outlive_two_kills_and_a_flush(house: House, redis: Redis) -> None:
     sent = [chain(nap.s(seconds=0.3), nap.s(seconds=0.3)).apply_async() for _ in range(12)]
     last, first = [one.id for one in sent], [one.parent.id for one in sent]
     wait_until(lambda: count_ended(*first) >= 3)
@@ -105,8 +107,8 @@ def prove_single_runs(house: House, *job_ids: str) -> None:
         assert all(one.ended_at and one.ended_at <= final.created_at for one in lost)
 
 
-def test_a_chord_outlives_a_flush_in_its_middle(house: House, redis: "Redis[bytes]") -> None:
-    sent = chord([nap.s(seed=1), nap.s(seed=2, seconds=2)], nap.s(image_url="${1.r2_path}")).apply_async()
+def test_a_chord_outlives_a_flush_in_its_middle(house: House, redis: Redis) -> None:
+    sent: Any = chord([nap.s(seed=1), nap.s(seed=2, seconds=2)], nap.s(image_url="${1.r2_path}")).apply_async()
     quick, slow = (one.id for one in sent.parent.results)
     wait_until(lambda: is_settled(quick))
     redis.flushall()
@@ -137,11 +139,11 @@ def test_an_intent_that_no_remote_has_heard_of_is_submitted_again() -> None:
     (ended,) = wait_for_end(str(job_id))
     assert ended["status"] == "completed"
     assert [one.id for one in attempts_of(job_id)] == [attempt.id]
-    assert AsyncResult(str(job_id), app=rig.app).get(timeout=30)["job_id"] == str(job_id)
+    assert AsyncResult(str(job_id), app=app).get(timeout=30)["job_id"] == str(job_id)
 
 
-def test_what_follows_an_ended_job_is_sent_again(house: House, redis: "Redis[bytes]") -> None:
-    sent = chain(nap.s(seconds=1), nap.s()).apply_async()
+def test_what_follows_an_ended_job_is_sent_again(house: House, redis: Redis) -> None:
+    sent: Any = chain(nap.s(seconds=1), nap.s()).apply_async()
     wait_until(lambda: read(sent.parent.id)["status"] == "processing")
     house.kill("main")
     wait_for_end(sent.parent.id)
@@ -155,25 +157,30 @@ def test_what_follows_an_ended_job_is_sent_again(house: House, redis: "Redis[byt
 
 
 def test_three_dead_attempts_are_enough(house: House) -> None:
-    sent = chain(nap.s(fate="die"), nap.s()).apply_async()
+    sent: Any = chain(nap.s(fate="die"), nap.s()).apply_async()
     for n in (1, 2, 3):
-        wait_until(lambda n=n: [one.claimed_at is not None for one in attempts_of(sent.parent.id)] == [True] * n)
-        wait_until(lambda: sum(house.written("began")[str(one.id)] for one in attempts_of(sent.parent.id)) == n)
-        wait_until(lambda n=n: passed_away(sent.parent.id, n), 60)
+        wait_until(partial(has_died, house, sent.parent.id, n))
+        wait_until(partial(is_given_up, sent.parent.id, n), 60)
     job, after = wait_for_end(sent.parent.id, sent.id)
     assert (job["status"], job["error"]["code"]) == ("failed", "poisoned")
     assert (after["status"], after["error"]["code"]) == ("cancelled", "upstream_failed")
     assert len(attempts_of(sent.parent.id)) == 3
 
 
-def passed_away(job_id: str, n: int) -> bool:
+def has_died(house: House, job_id: str, n: int) -> bool:
+    """Tell whether so many attempts were begun, each once."""
+    began = house.written("began")
+    return [began[str(one.id)] for one in attempts_of(job_id)] == [1] * n
+
+
+def is_given_up(job_id: str, n: int) -> bool:
     """Let time pass until the nth attempt is given up: PostgreSQL itself may have started only now."""
     age(job_id)
     return attempts_of(job_id)[n - 1].ended_at is not None
 
 
 def test_a_cancelled_job_stops_its_handler_and_what_follows(house: House) -> None:
-    sent = chain(nap.s(seconds=60), nap.s()).apply_async()
+    sent: Any = chain(nap.s(seconds=60), nap.s()).apply_async()
     wait_until(lambda: any(house.written("began")[str(one.id)] for one in attempts_of(sent.parent.id)))
     ending.cancel(UUID(sent.parent.id))
     (attempt,) = attempts_of(sent.parent.id)
@@ -207,7 +214,7 @@ def test_a_job_that_nobody_knows_cannot_be_cancelled(database: str) -> None:  # 
 
 @pytest.mark.usefixtures("house")
 def test_no_more_than_the_limit_are_under_way_at_once() -> None:
-    sent = group(nap.s(seconds=0.1) for _ in range(60)).apply_async()
+    sent: Any = group(nap.s(seconds=0.1) for _ in range(60)).apply_async()
     ids = [one.id for one in sent.results]
     assert {job["status"] for job in wait_for_end(*ids, patience_s=60)} == {"completed"}
     held = text("""SELECT count(DISTINCT job_id) FROM events WHERE name = 'throttled' AND job_id = ANY(:ids)""")
@@ -232,7 +239,8 @@ for _ in range(2):
 def test_a_broker_that_is_away_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = accept()
     monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{any_free(set())}/0")
-    told = subprocess.run([sys.executable, "-c", SEND, str(job_id)], capture_output=True, text=True, check=True, timeout=60)
+    program = [sys.executable, "-c", SEND, str(job_id)]
+    told = subprocess.run(program, capture_output=True, text=True, check=True, timeout=60)
     (first, first_s), (second, second_s) = (line.split() for line in told.stdout.splitlines())
     assert (first, second) == ("False", "False")
     assert float(first_s) < 3
