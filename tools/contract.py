@@ -40,7 +40,7 @@ class Params(Settings):
 class Result(BaseModel):
     """What poll, `.get()` and the next step see. Its fields stand in the order of the answer."""
 
-    model_config = ConfigDict(from_attributes=True, serialize_by_alias=True)
+    model_config = ConfigDict(from_attributes=True)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Tool:
         """Put the result in the seed's words: from the params, and from what is `known` since."""
         values: dict[str, Any] = {**dict(params), **known}
         shown = {name: params for name, info in self.result.model_fields.items() if is_settings(info.annotation)}
-        return self.result.model_validate({**values, **shown}).model_dump(mode="json")
+        return self.result.model_validate({**values, **shown}).model_dump(mode="json", by_alias=True)
 
 
 def is_settings(annotation: Any) -> bool:
