@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from workbench import PHOTOS, Bench, draw_balls
+
+from tests.handlers.workbench import PHOTOS, Bench, draw_balls
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from workbench import PHOTOS, Bench, draw_balls
 
 from gpu_handlers import video
 from gpu_handlers.attempt import run_attempt
 from settings import settings
 from storage.bucket import Bucket, bucket
+from tests.handlers.workbench import PHOTOS, Bench, draw_balls
 from tools.outcome import Outcome
 
 TABLE = "uploads/handlers/table.png"

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from workbench import PHOTOS, Bench, Done, difference, draw_balls
 
 from gpu_handlers import pixels
 from gpu_handlers.video.preview import frames
+from tests.handlers.workbench import PHOTOS, Bench, Done, difference, draw_balls
 from tools import catalog
 from tools.errors import Cancelled
 from tools.video import VideoParams

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import load_file
-from workbench import PHOTOS, Bench, difference, draw_balls
 
 from gpu_handlers import cutout, lexicon, pixels
+from tests.handlers.workbench import PHOTOS, Bench, difference, draw_balls
 from tools.errors import BadArchive, InvalidInput, MaskUnusable, NotAnImage, ObjectNotFound, PathNotAllowed
 from tools.mask import SCENE_CHUNK
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from workbench import PHOTOS, Bench
 
 from gpu_handlers.proof import prove
+from tests.handlers.workbench import PHOTOS, Bench
 from tools.contract import Params
 from tools.errors import NoOutput
 from tools.generate import GenerateParams

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 from celery import chain, chord, group
+from redis import Redis
 
 from db import pages
 from tasks import mask, video
@@ -13,7 +14,7 @@ from tests.conftest import wait_until
 from tests.tasks.house import read, wait_for_end
 from tools.errors import CanvasReused, HandlerFailed, InvalidInput, ToolError
 
-nap = rig.nap
+nap: Any = rig.nap
 pytestmark = pytest.mark.usefixtures("house")
 
 
@@ -27,7 +28,7 @@ def test_a_single_task_answers_with_the_seeds_body_and_its_job_id() -> None:
 
 
 def test_a_chain_hands_files_on_and_keeps_the_lineage() -> None:
-    sent = chain(nap.s(seed=1), nap.s(seed=2), nap.s(seed=3)).apply_async()
+    sent: Any = chain(nap.s(seed=1), nap.s(seed=2), nap.s(seed=3)).apply_async()
     body = sent.get(timeout=30)
     last, middle, first = read(sent.id), read(sent.parent.id), read(sent.parent.parent.id)
     assert body["job_id"] == sent.id
@@ -38,7 +39,7 @@ def test_a_chain_hands_files_on_and_keeps_the_lineage() -> None:
 
 
 def test_all_rows_stand_before_the_first_task_has_ended() -> None:
-    sent = chain(nap.s(seconds=0.5), nap.s()).apply_async()
+    sent: Any = chain(nap.s(seconds=0.5), nap.s()).apply_async()
     waiting = read(sent.id)
     assert (waiting["status"], waiting["stage"]) == ("pending", "waiting_for_upstream")
     wait_for_end(sent.id)
@@ -50,7 +51,7 @@ def test_a_group_runs_side_by_side() -> None:
 
 
 def test_a_chords_body_says_which_of_two_pictures_it_takes() -> None:
-    sent = chord([nap.s(seed=1), nap.s(seed=2)], nap.s(image_url="${1.r2_path}")).apply_async()
+    sent: Any = chord([nap.s(seed=1), nap.s(seed=2)], nap.s(image_url="${1.r2_path}")).apply_async()
     sent.get(timeout=30)
     drawn = [read(job_id) for job_id in read(sent.id)["drawn_from"]]
     taken = read(sent.id)["params"]["image_url"]
@@ -58,14 +59,14 @@ def test_a_chords_body_says_which_of_two_pictures_it_takes() -> None:
 
 
 def test_two_candidates_for_one_field_are_refused() -> None:
-    sent = chord([nap.s(), nap.s()], nap.s()).apply_async()
+    sent: Any = chord([nap.s(), nap.s()], nap.s()).apply_async()
     (job,) = wait_for_end(sent.id)
     assert job["error"]["code"] == "ambiguous_input"
 
 
 def test_a_chord_nested_in_a_chain_in_a_chord() -> None:
     inner = chain(nap.s(seed=1), group(nap.s(seed=2), nap.s(seed=3)), nap.s(seed=4, image_url="${0.r2_path}"))
-    sent = chain(nap.s(seed=0), group(nap.s(seed=5), inner), nap.s(seed=6, image_url="${0.r2_path}")).apply_async()
+    sent: Any = chain(nap.s(seed=0), group(nap.s(seed=5), inner), nap.s(seed=6, image_url="${0.r2_path}")).apply_async()
     assert sent.get(timeout=60)["nap_params"]["seed"] == 6
     assert len(read(sent.id)["drawn_from"]) == 2
 
@@ -93,33 +94,34 @@ def test_a_linked_task_gets_its_row_when_it_first_runs() -> None:
 
 
 def test_tasks_of_other_people_may_stand_in_between() -> None:
-    sent = chain(nap.s(seed=1), rig.pass_on.s(), nap.s(seed=2)).apply_async()
+    sent: Any = chain(nap.s(seed=1), rig.pass_on.s(), nap.s(seed=2)).apply_async()
     sent.get(timeout=30)
     assert read(sent.id)["drawn_from"] == [sent.parent.parent.id]
 
 
 def test_a_failing_task_of_other_people_ends_the_jobs_behind_it() -> None:
-    sent = chain(nap.s(), rig.fail.s(), nap.s(), nap.s()).apply_async()
+    sent: Any = chain(nap.s(), rig.fail.s(), nap.s(), nap.s()).apply_async()
     jobs = wait_for_end(sent.id, sent.parent.id)
     assert {(job["status"], job["error"]["code"]) for job in jobs} == {("cancelled", "upstream_failed")}
 
 
 def test_a_failure_cancels_what_follows_and_is_raised() -> None:
-    sent = chain(nap.s(fate="fail"), nap.s(), nap.s()).apply_async()
+    sent: Any = chain(nap.s(fate="fail"), nap.s(), nap.s()).apply_async()
     with pytest.raises(HandlerFailed):
         sent.parent.parent.get(timeout=30)
     jobs = wait_for_end(sent.id, sent.parent.id)
     assert {(job["status"], job["error"]["code"]) for job in jobs} == {("cancelled", "upstream_failed")}
 
 
-def test_link_error_hears_of_a_failure() -> None:
+def test_link_error_hears_of_a_failure(redis_url: str) -> None:
     key = f"heard:{uuid4()}"
     nap.apply_async(kwargs={"fate": "fail"}, link_error=rig.note.si(key=key))
-    wait_until(lambda: rig.app.backend.client.llen(key) == 1)
+    with Redis.from_url(redis_url) as redis:
+        wait_until(lambda: redis.llen(key) == 1)
 
 
 def test_a_member_that_fails_fails_the_chord() -> None:
-    sent = chord([nap.s(), nap.s(fate="fail")], nap.s(image_url="${0.r2_path}")).apply_async()
+    sent: Any = chord([nap.s(), nap.s(fate="fail")], nap.s(image_url="${0.r2_path}")).apply_async()
     (job,) = wait_for_end(sent.id)
     assert (job["status"], job["error"]["code"]) == ("cancelled", "upstream_failed")
 
@@ -145,7 +147,7 @@ def test_a_wrong_field_anywhere_in_a_chain_is_refused_before_anything_is_sent() 
 
 
 def test_a_gap_that_nobody_fills_says_who_could() -> None:
-    sent = chain(nap.s(), mask.s(object_name="bag"), video.s()).apply_async()
+    sent: Any = chain(nap.s(), mask.s(object_name="bag"), video.s()).apply_async()
     (job,) = wait_for_end(sent.id)
     assert job["status"] in {"failed", "cancelled"}
     lone = video.delay()
@@ -154,14 +156,14 @@ def test_a_gap_that_nobody_fills_says_who_could() -> None:
 
 
 def test_a_countdown_waits_as_a_row() -> None:
-    sent = nap.apply_async(countdown=2)
+    sent: Any = nap.apply_async(countdown=2)
     wait_until(lambda: read(sent.id)["stage"] == "delayed")
     (job,) = wait_for_end(sent.id)
     assert job["status"] == "completed"
 
 
 def test_a_revoked_task_cancels_its_job() -> None:
-    sent = nap.apply_async(countdown=3)
+    sent: Any = nap.apply_async(countdown=3)
     sent.revoke()
     (job,) = wait_for_end(sent.id)
     assert job["status"] == "cancelled"
