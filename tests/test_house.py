@@ -1,0 +1,214 @@
+"""The form of the house: what stands where, and what an import loads."""
+
+import io
+import re
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("tools", "storage", "db", "gpu_handlers", "tasks", "api", "embedded")
+
+#: Python files that may be longer than the wall: one table of hostile cases each.
+LONG = {"tests/storage/test_archives.py", "tests/storage/test_fetch.py"}
+WALL = 300
+
+#: Hosts of package registries, and folders of somebody's machine. In pieces, as this file is tracked too.
+FORBIDDEN = re.compile("|".join(["pypi" + r"\.", "python" + r"hosted\.", "/wor" + "k/", "/hom" + "e/", "/roo" + "t/"]))
+
+MARK = re.compile(
+    r"(?:ruff: )?noqa(?:: *[A-Z]+\d+(?:, *[A-Z]+\d+)*)?|type: ignore(?:\[[\w, -]+\])?|pragma: no (?:cover|branch)"
+)
+
+
+def tracked() -> list[Path]:
+    """List the files that belong to the project, also where somebody else owns the checkout."""
+    told = subprocess.run(
+        ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    return [ROOT / name for name in told.split("\0") if name and (ROOT / name).is_file()]
+
+
+def python_files() -> list[Path]:
+    return [path for path in tracked() if path.suffix == ".py"]
+
+
+def called(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_no_python_file_stands_behind_the_wall() -> None:
+    long = {called(path) for path in python_files() if len(path.read_text().splitlines()) > WALL}
+    assert {name for name in long if not name.startswith("db/migrations/versions/")} == LONG
+
+
+def test_every_init_is_empty_but_the_door_of_tasks() -> None:
+    full = [called(path) for path in python_files() if path.name == "__init__.py" and path.read_text().strip()]
+    assert full == ["tasks/__init__.py"]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_room_has_a_short_law(room: str) -> None:
+    law = (ROOT / room / "README.md").read_text().splitlines()
+    assert law[0].startswith(f"# {room}")
+    assert 2 <= len(law) <= 12
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    mute = [path for path in python_files() if path.read_text().strip() and not path.read_text().startswith('"""')]
+    assert [called(path) for path in mute if path.parent.name != "versions"] == []
+
+
+def test_no_file_names_a_registry_or_a_machine() -> None:
+    found = [
+        f"{called(path)}:{number}: {line}"
+        for path in tracked()
+        if b"\0" not in path.read_bytes()
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if FORBIDDEN.search(line)
+    ]
+    assert found == []
+
+
+def test_the_licence_is_mit() -> None:
+    text = " ".join((ROOT / "LICENSE").read_text().split())
+    assert text.startswith("MIT License Copyright")
+    assert "Permission is hereby granted, free of charge" in text
+    assert 'license = "MIT"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_every_exception_to_a_rule_has_its_reason() -> None:
+    bare = [
+        f"{called(path)}:{number}: {text}"
+        for path in python_files()
+        for number, text in comments(path)
+        if is_bare(text)
+    ]
+    assert bare == []
+
+
+def test_every_test_that_is_left_out_has_its_reason() -> None:
+    left_out = re.compile(r"mark\.(?:skip|skipif|xfail)\b")
+    bare = [
+        f"{called(path)}:{number}: {line}"
+        for path in python_files()
+        if path.parts[len(ROOT.parts)] == "tests" and path != Path(__file__)
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if left_out.search(line) and "reason=" not in line
+    ]
+    assert bare == []
+
+
+@pytest.mark.parametrize(
+    ("comment", "bare"),
+    [
+        ("# noqa: S603", True),
+        ("# noqa", True),
+        ("# type: ignore[misc]", True),
+        ("# type: ignore[misc]  # noqa: S603", True),
+        ("# pragma: no cover", True),
+        ("# ruff: noqa: PLC0415", True),
+        ("# noqa: S603 - the command is ours", False),
+        ("# type: ignore[misc]  # no stubs", False),
+        ("# type: ignore[misc]  # noqa: S603  # both are ours", False),
+        ("# pragma: no cover - only on Windows", False),
+        ("# the skipper", False),
+    ],
+)
+def test_a_bare_exception_is_seen(comment: str, *, bare: bool) -> None:
+    assert is_bare(comment) is bare
+
+
+def comments(path: Path) -> Iterator[tuple[int, str]]:
+    """Give the comments of a file, by line: a text that only speaks of `noqa` is none."""
+    for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+
+
+def is_bare(comment: str) -> bool:
+    """Tell whether a comment switches a rule off and does not say why."""
+    pieces = [piece.strip() for piece in comment.split("#") if piece.strip()]
+    marks = [MARK.match(piece) for piece in pieces]
+    return any(
+        mark and not piece[mark.end() :].strip(" -") and all(marks[place + 1 :])
+        for place, (piece, mark) in enumerate(zip(pieces, marks, strict=True))
+    )
+
+
+def run(code: str, **env: str) -> str:
+    """Run a program in a Python of its own, where no connection can be opened; give what it printed."""
+    guard = (
+        "import sys\n"
+        "def refuse(event, args):\n"
+        "    assert event not in ('socket.connect', 'socket.bind', 'subprocess.Popen', 'os.fork'), event\n"
+        "sys.addaudithook(refuse)\n"
+        "before = set(sys.modules)\n"
+    )
+    # What is no URL would be refused by the settings, if anybody read them.
+    env = {"PATH": "", "DATABASE_URL": "nonsense", **env}
+    command = [sys.executable, "-c", guard + code]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Name the packages that a statement loads, beside those of Python itself."""
+    told = run(f"{statement}\nprint(*{{name.split('.')[0] for name in set(sys.modules) - before}})").split()
+    return {name for name in told if name not in sys.stdlib_module_names and not name.startswith("_")}
+
+
+def test_the_api_loads_nothing_of_the_far_side() -> None:
+    loaded = loaded_by("import api.app")
+    assert {"api", "tasks", "db", "flask"} <= loaded
+    assert loaded.isdisjoint({"torch", "runpod", "cv2", "av", "numpy", "boto3", "requests", "gpu_handlers", "flower"})
+
+
+def test_a_handlers_entry_knows_neither_the_web_nor_celery_nor_sql() -> None:
+    previews = [f"gpu_handlers.{path.parent.name}.preview" for path in (ROOT / "gpu_handlers").glob("*/preview.py")]
+    loaded = loaded_by(f"import gpu_handlers.attempt, {', '.join(previews)}")
+    assert {"gpu_handlers", "storage", "tools", "cv2"} <= loaded
+    assert loaded.isdisjoint({"flask", "celery", "kombu", "sqlalchemy", "psycopg2", "redis", "db", "tasks", "api"})
+
+
+def test_the_entry_itself_loads_no_engine() -> None:
+    assert loaded_by("import gpu_handlers.attempt").isdisjoint({"cv2", "av", "numpy", "torch", "safetensors"})
+
+
+def test_the_contracts_load_pydantic_and_nothing_else() -> None:
+    pydantic = {"pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection"}
+    assert loaded_by("import tools.catalog, tools.binding, tools.outcome") == {"tools", *pydantic}
+
+
+def test_a_task_is_imported_by_its_name_without_a_line_for_it() -> None:
+    told = run("from tasks import mask, video\nimport tasks\nprint(hasattr(tasks, 'sculpt'), callable(mask.s))",
+               DATABASE_URL="postgresql://nobody@127.0.0.1:1/none", PATH="")  # fmt: skip
+    assert told.split() == ["False", "True"]
+
+
+def test_to_import_a_task_reads_no_settings() -> None:
+    told = run("from tasks import mask\nfrom settings import settings\nprint(settings.cache_info().currsize)")
+    assert told.strip() == "0"
+
+
+#: Modules that somebody runs rather than imports.
+RUN = ("db.migrations", "tests")
+
+
+def test_nothing_happens_on_import() -> None:
+    modules = [called(path)[:-3].replace("/", ".").removesuffix(".__init__") for path in python_files()
+               if path.parts[len(ROOT.parts)] in ROOMS and path.name != "__main__.py"]  # fmt: skip
+    quiet = [name for name in modules if not name.startswith(RUN)]
+    told = run(
+        "import importlib, threading\n"
+        f"for name in {quiet!r}: importlib.import_module(name)\n"
+        "from settings import settings\n"
+        "print(settings.cache_info().currsize, threading.active_count())"
+    )
+    assert told.split() == ["0", "1"]
