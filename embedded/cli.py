@@ -8,6 +8,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
+from embedded.ports import Wishes
 from settings import Settings, settings
 from tools.errors import ToolError
 
@@ -41,12 +42,9 @@ def main() -> None:
 @main.command()
 def up() -> None:
     """Run everything in this terminal: servers, workers, watcher, API, Flower."""
-    from embedded.ports import Wishes
     from embedded.up import up as run
 
-    said = settings()
-    fixed = {name: port for name, port in (("api", said.api_port), ("flower", said.flower_port)) if port}
-    sys.exit(run(data_dir(), Wishes(fixed, {"api": 5000, "flower": 5555})))
+    sys.exit(run(data_dir(), wishes()))
 
 
 @main.command()
@@ -79,16 +77,24 @@ def doctor() -> None:
 
 
 @main.command()
-def demo() -> None:
+@click.option("--small", is_flag=True, help="Small pictures and a short video: quicker, for slow machines.")
+def demo(*, small: bool) -> None:
     """Show all six tools at work on photos of a product."""
     from embedded.demo import run
 
-    sys.exit(run())
+    sys.exit(run(data_dir(), wishes(), small=small))
 
 
 def data_dir() -> Path:
     """Give the data directory, as an absolute path: our programs run elsewhere."""
     return Path(settings().packshot_data_dir).absolute()
+
+
+def wishes() -> Wishes:
+    """Give the ports that the settings ask for, and those that people expect."""
+    said = settings()
+    fixed = {name: port for name, port in (("api", said.api_port), ("flower", said.flower_port)) if port}
+    return Wishes(fixed, {"api": 5000, "flower": 5555})
 
 
 if __name__ == "__main__":
