@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from celery import Celery
 
 from db import intake
 from db.intake import Planned
 from tools.catalog import TOOLS
+from tools.errors import InvalidInput
 
 #: How our tasks are named in messages.
 PREFIX = "tasks."
@@ -54,7 +55,8 @@ def remember(app: Celery, message: Message) -> None:
     """
     found = plan(app, message)
     if found.jobs:
-        if own := found.jobs.get(UUID(message.options["task_id"])):
+        own_id = read_id(message.options["task_id"])
+        if own_id and (own := found.jobs.get(own_id)):
             begin(own, as_signature(app, message), message.options)
         intake.remember(list(found.jobs.values()), root=message.root)
 
@@ -62,7 +64,7 @@ def remember(app: Celery, message: Message) -> None:
 def plan(app: Celery, message: Message) -> Plan:
     """Find the jobs that a message stands for, its own and those that follow."""
     options = message.options
-    made = Plan(UUID(str(options.get("root_id") or options["task_id"])))
+    made = Plan(read_id(options.get("root_id") or options["task_id"]) or uuid4())
     place(made, as_signature(app, message), Spot())
     return made
 
@@ -164,12 +166,22 @@ def place_group(plan: Plan, tasks: Sequence[Signature], spot: Spot) -> Exits:
 
 def place_task(plan: Plan, signature: Signature, spot: Spot) -> Exits:
     """Place one task: a job, if it is ours; one that is not lets what is before it through."""
-    task_id = UUID(signature["options"]["task_id"])
+    task_id = read_id(signature["options"]["task_id"])
     name = str(signature["task"]).removeprefix(PREFIX)
     if signature["task"] != f"{PREFIX}{name}" or name not in TOOLS:
-        return Exits(spot.after, [task_id])
+        return Exits(spot.after, [task_id] if task_id else [])
+    if task_id is None:
+        raise InvalidInput(f"A task id of {name} is the id of its job: give a UUID, or none.")
     given = dict(signature.get("kwargs") or {})
     TOOLS[name].check_given(given)
     job = Planned(task_id, TOOLS[name], given, plan.root_id, list(spot.after), list(spot.members), shared=spot.shared)
     plan.add(job)
     return Exits([task_id], [task_id])
+
+
+def read_id(text: Any) -> UUID | None:
+    """Read a task id; other people's tasks may have any."""
+    try:
+        return UUID(str(text))
+    except ValueError:
+        return None

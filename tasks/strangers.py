@@ -1,7 +1,6 @@
 """What happens to tasks that Celery ends without asking us: revoked ones, and those of other people that fail."""
 
 from typing import Any
-from uuid import UUID
 
 from celery.signals import task_failure, task_revoked
 
@@ -15,8 +14,9 @@ from tools.errors import Cancelled, Expired
 @task_revoked.connect
 def note_revoked(request: Any, *, expired: bool = False, **_: Any) -> None:
     """End the job of a revoked task. Celery itself tells the rest of the canvas, so nothing is left to be sent."""
+    job_id = canvas.read_id(request.id)
     with transaction() as session:
-        if job := life.lock(session, UUID(request.id)):
+        if job_id and (job := life.lock(session, job_id)):
             error = Expired() if expired else Cancelled()
             life.end(session, job, "expired" if expired else "cancelled", error=error.problem())
             life.settle(session, job)
