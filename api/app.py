@@ -1,6 +1,7 @@
 """The Flask app: one for all tools, or for those that PACKSHOT_TOOLS names."""
 
 import logging
+import re
 from uuid import uuid4
 
 from flask import Flask, Response, request
@@ -15,6 +16,9 @@ from tools.train import TRAIN
 
 #: Fields of a form, and bytes of those that are no files.
 MOST_PARTS, LARGEST_FIELDS = 50, 500_000
+
+#: Request ids that we take over: what cannot break a header or a line of a log.
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
 
 
 def create_app() -> Flask:
@@ -48,6 +52,6 @@ def serve_tools(app: Flask) -> list[Tool]:
 def finish(response: Response) -> Response:
     """Give every answer a request id, the caller's if it sent one."""
     sent = request.headers.get("X-Request-Id", "")
-    response.headers["X-Request-Id"] = sent if sent.isalnum() and len(sent) <= 64 else uuid4().hex
+    response.headers["X-Request-Id"] = sent if REQUEST_ID.fullmatch(sent) else uuid4().hex
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     return response

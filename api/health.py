@@ -1,5 +1,6 @@
 """Are we alive, and is all that we need there?"""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ from db.base import transaction
 from storage.bucket import bucket
 from tasks.app import app
 from tools.errors import ToolError
+
+logger = logging.getLogger(__name__)
 
 blueprint = Blueprint("health", __name__)
 
@@ -34,8 +37,9 @@ def inspect(check: Callable[[], str]) -> str:
         return check()
     except ToolError as error:
         return str(error)
-    except (OSError, *backend().connection_errors) as error:
-        return f"{type(error).__name__}: {error}"
+    except Exception as error:  # whatever a check dies of is what it has found
+        logger.warning("not ready", exc_info=error)
+        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no more is known'}"
 
 
 def check_database() -> str:

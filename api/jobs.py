@@ -24,7 +24,7 @@ def list_jobs() -> Response:
         catalog.find(tool)
     if status is not None and status not in STATUSES:
         raise InvalidInput.at("status", f"there is no such status; there are {', '.join(STATUSES)}.")
-    limit = read_count("limit", 50, LONGEST_PAGE) or 1
+    limit = read_count("limit", 50, LONGEST_PAGE, smallest=1)
     return jsonify(pages.read_list(tool=tool, status=status, cursor=request.args.get("cursor"), limit=limit))
 
 
@@ -41,9 +41,9 @@ def cancel_job(job_id: str) -> Response:
     return show_job(job_id)
 
 
-def read_count(name: str, default: int, largest: int) -> int:
+def read_count(name: str, default: int, largest: int, smallest: int = 0) -> int:
     """Read a number from the query."""
     text = request.args.get(name, str(default))
-    if not text.isascii() or not text.isdigit() or len(text) > 6 or int(text) > largest:
-        raise InvalidInput.at(name, f"give a whole number from 0 to {largest}.")
+    if not (text.isascii() and text.isdigit() and len(text) <= 6 and smallest <= int(text) <= largest):
+        raise InvalidInput.at(name, f"give a whole number from {smallest} to {largest}.")
     return int(text)

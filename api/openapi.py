@@ -5,11 +5,14 @@ from importlib.metadata import version
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request, send_from_directory
+from markupsafe import escape
 from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]  # it has none
 
 from api import operations
+from api.jobs import STATUSES
 from api.operations import Operation
 from settings import settings
+from tools import errors
 from tools.contract import Tool
 from tools.train import TRAIN
 
@@ -17,7 +20,8 @@ PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Packshot API</title>
 <link rel="stylesheet" href="/docs/swagger-ui.css"></head>
 <body><div id="ui"></div><script src="/docs/swagger-ui-bundle.js"></script>
-<script>SwaggerUIBundle({url: "/openapi.json", dom_id: "#ui", deepLinking: true})</script></body></html>
+<script>SwaggerUIBundle({url: "/openapi.json", dom_id: "#ui", deepLinking: true, validatorUrl: null})</script>
+</body></html>
 """
 
 PROBLEM = {
@@ -41,7 +45,7 @@ JOB = {
     "required": ["job_id", "status", "result"],
     "properties": {
         "job_id": {"type": "string", "format": "uuid"},
-        "status": {"enum": ["pending", "processing", "completed", "failed", "cancelled", "expired"]},
+        "status": {"enum": list(STATUSES)},
         "result": {"type": ["object", "null"], "description": "What the synchronous route answers."},
         "stage": {"type": "string", "description": "Says more than the status, and is free to grow."},
         "progress": {"type": "number", "minimum": 0, "maximum": 1},
@@ -66,11 +70,25 @@ def routes(served: list[Tool]) -> Blueprint:
     def get_docs() -> Response:
         return Response(PAGE, content_type="text/html; charset=utf-8")
 
+    @blueprint.get("/docs/problems")
+    def get_problems() -> Response:
+        return Response("".join(list_problems()), content_type="text/html; charset=utf-8")
+
     @blueprint.get("/docs/<path:filename>")
     def get_asset(filename: str) -> Response:
         return send_from_directory(swagger_ui_path, filename)
 
     return blueprint
+
+
+def list_problems() -> Iterator[str]:
+    """Write the page to which the type of a problem document leads."""
+    yield '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Problems</title></head><body><dl>\n'
+    known = {error.code: error for error in errors.every()}
+    for code, error in sorted(known.items()):
+        again = " The same request can succeed later." if error.retryable else ""
+        yield f'<dt id="{code}">{code}</dt><dd>{escape(error.__doc__ or "")}{again}</dd>\n'
+    yield "</dl></body></html>\n"
 
 
 def describe(served: list[Tool], base: str) -> dict[str, Any]:

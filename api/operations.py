@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from api.jobs import LONGEST_PAGE, LONGEST_POLL, STATUSES
 from api.templates import NewTemplate
 from tools.contract import Tool
 from tools.train import TRAIN
@@ -14,9 +15,17 @@ from tools.train import TRAIN
 Schema = dict[str, Any]
 
 #: What every submit understands beside its body.
-SUBMIT_HEADERS = {
-    "Prefer": "wait=30 waits that long for the end, respond-async does not wait. A 202 comes when the time is over.",
-    "Idempotency-Key": "A request sent again under the same key makes no second job, and answers for the first.",
+SUBMIT_HEADERS: dict[str, Schema] = {
+    "Prefer": {
+        "type": "string",
+        "description": "wait=30 waits that long for the end, respond-async does not wait; a 202 comes after the wait.",
+    },
+    "Idempotency-Key": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 255,
+        "description": "A request sent again under the same key makes no second job, and answers for the first.",
+    },
 }
 
 OBJECT: Schema = {"type": "object"}
@@ -41,8 +50,8 @@ class Operation:
     answers: dict[str, Schema]
     json: Schema | None = None
     form: Schema | None = None
-    query: dict[str, str] = field(default_factory=dict)
-    headers: dict[str, str] = field(default_factory=dict)
+    query: dict[str, Schema] = field(default_factory=dict)
+    headers: dict[str, Schema] = field(default_factory=dict)
     media: str = "application/json"
 
     def describe(self) -> Schema:
@@ -61,8 +70,8 @@ class Operation:
         for name in re.findall(r"{(\w+)}", self.path):
             yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for place, known in (("query", self.query), ("header", self.headers)):
-            for name, text in known.items():
-                yield {"name": name, "in": place, "description": text, "schema": {"type": "string"}}
+            for name, schema in known.items():
+                yield {"name": name, "in": place, "description": schema["description"], "schema": schema}
 
     def responses(self) -> Schema:
         """List the answers."""
@@ -151,9 +160,14 @@ def of_templates(resolve: Tool) -> Iterator[Operation]:
 
 def of_house() -> Iterator[Operation]:
     """List the operations that belong to no tool."""
-    filters = {"tool": "Only this tool's.", "status": "Only of this status.", "limit": "Jobs on a page, up to 200."}
-    filters |= {"cursor": "next_cursor of the page before."}
-    wait = {"wait": "Seconds to wait for the end, up to 300."}
+    filters: dict[str, Schema] = {
+        "tool": {"type": "string", "description": "Only this tool's."},
+        "status": {"enum": list(STATUSES), "description": "Only of this status."},
+        "limit": {"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE, "description": "Jobs on a page."},
+        "cursor": {"type": "string", "description": "next_cursor of the page before."},
+    }
+    seconds: Schema = {"type": "integer", "minimum": 0, "maximum": LONGEST_POLL}
+    wait = {"wait": {**seconds, "description": "Seconds to wait for the end."}}
     image = {"type": "object", "required": ["image"], "properties": {"image": BINARY}}
     yield from (
         Operation("get", "/api/jobs", "list_jobs", "List jobs, the newest first.", {"200": OBJECT}, query=filters),

@@ -12,7 +12,7 @@ from api.problems import BadRequest
 from db.intake import Key
 
 #: The longest wait that a caller can ask for, in seconds.
-LONGEST_WAIT_S = 3600.0
+LONGEST_WAIT_S = 3600
 
 #: RFC 7240, as far as we go.
 WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?(?:$|[,;\s])", re.IGNORECASE)
@@ -31,7 +31,8 @@ def read_preference(default_s: float) -> Preference:
     """Read `Prefer`: `wait=n` wins over `respond-async`, as the more exact of the two."""
     header = ", ".join(request.headers.getlist("Prefer"))
     if found := WAIT.search(header):
-        return Preference(min(float(found[1]), LONGEST_WAIT_S), f"wait={found[1]}")
+        seconds = min(int(found[1]), LONGEST_WAIT_S)
+        return Preference(seconds, f"wait={seconds}")
     if RESPOND_ASYNC.search(header):
         return Preference(0, "respond-async")
     return Preference(default_s)

@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from flask import Flask, Response, json, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from tools import errors
 from tools.errors import InvalidInput, ToolError
@@ -29,6 +29,9 @@ STATUSES: dict[type[ToolError], int] = {
     errors.Unavailable: 503,
 }
 
+#: What werkzeug refuses while it reads a body does not say which of its bounds was passed.
+TOO_LARGE = "The request is larger than we take: send fewer or smaller fields, and files within MAX_UPLOAD_BYTES."
+
 #: Seconds after which a caller shall try again.
 RETRY_AFTER = {409: "1", 503: "5"}
 
@@ -42,26 +45,32 @@ def show(error: ToolError, **more: Any) -> Response:
     """Answer with an error of ours."""
     status = status_of(error)
     retry = {"Retry-After": RETRY_AFTER[status]} if error.retryable and status in RETRY_AFTER else {}
-    return document(status, (type(error).__name__), retry, **error.problem(), **more)
+    return document(status, error.problem() | more, retry)
 
 
-def document(status: int, title: str, headers: dict[str, str], **members: Any) -> Response:
-    """Write a problem document."""
+def document(status: int, members: dict[str, Any], headers: dict[str, str]) -> Response:
+    """Write a problem document of a code, a sentence, and what else there is to say."""
     code = members["code"]
-    body = {"type": f"/docs/problems/{code}", "title": title, "status": status, "success": False}
-    body |= {"instance": request.path, **members}
+    body = {"type": f"/docs/problems#{code}", "title": code.replace("_", " ").capitalize(), "instance": request.path}
+    body |= {**members, "status": status, "success": False}
     return Response(json.dumps(body) + "\n", status, headers, content_type="application/problem+json")
 
 
 def show_http(error: HTTPException) -> Response:
     """Answer with what Flask refused: no such route, wrong method, too large."""
     if isinstance(error, RequestEntityTooLarge):
-        return show(errors.TooLarge("The request is larger than we take."))
+        return show(errors.TooLarge(TOO_LARGE))
     status = error.code or 500
     name = error.name.lower().replace(" ", "_")
-    allow = {"Allow": ", ".join(error.valid_methods or ())} if isinstance(error, MethodNotAllowed) else {}
+    allow = {}
     detail = error.description or error.name
-    return document(status, error.name, allow, code=name, detail=detail, retryable=status >= 500)
+    if isinstance(error, NotFound):
+        detail = f"There is nothing at {request.path[:200]}: /docs shows all that there is."
+    if isinstance(error, MethodNotAllowed):
+        allow = {"Allow": ", ".join(sorted(error.valid_methods or ()))}
+        meant = sorted({*(error.valid_methods or ())} - {"HEAD", "OPTIONS"})
+        detail = f"{request.method} does nothing here: send {' or '.join(meant)}."
+    return document(status, {"code": name, "detail": detail, "retryable": status >= 500}, allow)
 
 
 def show_bug(error: Exception) -> Response:

@@ -8,7 +8,7 @@ from flask import Response, current_app, jsonify
 from api import problems
 from api.preferences import Preference, read_key
 from api.waiting import Waiting
-from db import intake, life
+from db import intake, life, pages
 from db.base import transaction
 from db.intake import Asked
 from storage.door import admit
@@ -53,6 +53,7 @@ def submit(
 
 def check(tool: Tool, given: dict[str, Any]) -> Params:
     """Check all that can be checked now, and let the files in."""
+    tool.check(given)  # before gaps are looked for: a misspelt field is no missing one
     params = bind(tool, given)
     if any(kind.name in life.LOOKUPS for kind in tool.takes.values()):
         with transaction() as session:
@@ -62,8 +63,9 @@ def check(tool: Tool, given: dict[str, Any]) -> Params:
 
 def answer(job_id: UUID, preference: Preference, *, replayed: bool) -> Response:
     """Answer with the result, if it comes in time; else with where to ask for it."""
-    if preference.wait_s <= 0 and not replayed:
-        return finish(accepted(job_id, "pending"), job_id, preference, replayed=False)
+    if preference.wait_s <= 0:  # also for a job that has ended: who does not wait, polls
+        status = pages.read(job_id)["status"] if replayed else "pending"
+        return finish(accepted(job_id, status), job_id, preference, replayed=replayed)
     job = waiting().wait(job_id, preference.wait_s)
     if job["result"] is not None:
         response = jsonify(job["result"])

@@ -6,12 +6,12 @@ from flask import Blueprint, Response, jsonify, request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api import files
-from api.bodies import read_json
+from api.bodies import read_fields, read_file, read_json
 from db import life, templates
 from db.base import transaction
 from storage.door import take_picture
 from tools.contract import Tool
-from tools.errors import FileNotFound, TooLarge
+from tools.errors import FileNotFound, TooLarge, UnknownField
 from tools.refusal import check_sound, refuse
 from tools.resolve_template import RESOLVE_TEMPLATE
 
@@ -48,7 +48,7 @@ def get_template(template_id: str) -> Response:
 def create_template() -> tuple[Response, int]:
     """Make a template of a form with `name`, `prompt` and, if you like, `image`; or of JSON without one."""
     form = request.mimetype == "multipart/form-data"
-    new = read_new(request.form.to_dict() if form else read_json())
+    new = read_new(read_fields() if form else read_json(or_form=True))
     made = templates.create(new.name, new.prompt, read_picture() if form else None)
     return jsonify(show(made)), 201
 
@@ -63,7 +63,11 @@ def delete_template(template_id: str) -> tuple[str, int]:
 @blueprint.post("/<template_id>/resolve")
 def resolve_template(template_id: str) -> Response:
     """Put a trigger word into a template's prompt: at once, as it needs no GPU."""
-    return jsonify(run_locally(RESOLVE_TEMPLATE, {"template_id": template_id, **read_json()}))
+    given = read_json()
+    if "template_id" in given:
+        raise UnknownField.at("template_id", "the address names the template already: leave it out.")
+    templates.show_one(template_id)  # an id that is none of a template's is not found, whatever else is wrong
+    return jsonify(run_locally(RESOLVE_TEMPLATE, {"template_id": template_id, **given}))
 
 
 @blueprint.get("/<template_id>/image")
@@ -96,7 +100,7 @@ def read_new(given: dict[str, Any]) -> NewTemplate:
 
 def read_picture() -> str | None:
     """Let a form's picture in."""
-    upload = request.files.get("image")
+    upload = read_file("image")
     if upload is None:
         return None
     data = upload.stream.read(LARGEST_PICTURE + 1)

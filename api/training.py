@@ -6,7 +6,7 @@ from uuid import UUID
 from flask import Blueprint, Response, jsonify, request
 
 from api import submitting
-from api.bodies import read_form, read_json
+from api.bodies import read_file, read_form, read_json
 from api.preferences import Preference, read_key
 from api.tools import read_id
 from db import intake, models
@@ -54,7 +54,7 @@ def train() -> Response:
     if request.mimetype == "multipart/form-data":
         job_id, replayed = train_upload(read_form(TRAIN))
     else:
-        job_id, replayed = submitting.submit(TRAIN, read_json(), awaited=False)
+        job_id, replayed = submitting.submit(TRAIN, read_json(or_form=True), awaited=False)
     response = jsonify(show(job_id))
     response.status_code = 202
     return submitting.finish(response, job_id, Preference(0), replayed=replayed)
@@ -62,10 +62,10 @@ def train() -> Response:
 
 def train_upload(given: dict[str, Any]) -> tuple[UUID, bool]:
     """Take the zip to disk while it is hashed; only when all else is right is it opened and stored."""
-    upload = request.files.get("images")
-    if upload is None:
-        raise MissingInput.at("images", "send a zip of photos in the form's field images.")
     TRAIN.check_given(given)
+    upload = read_file("images")
+    if upload is None:
+        raise MissingInput.at("images", "send a zip of photos as a file in the form's field images.")
     with spool(upload.stream, settings().max_upload_bytes) as spooled:
         fingerprint = {**given, "images": spooled.sha256}
         key = read_key(TRAIN.name, fingerprint)

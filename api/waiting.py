@@ -67,7 +67,7 @@ class Waiting:
                 while True:
                     for job_id in listen.wait(connection, LOOK_S):
                         self.ring(job_id)
-            except psycopg2.Error as error:
+            except (psycopg2.Error, OSError, ValueError) as error:  # select() takes no file number above 1023
                 logger.warning("cannot listen, waiters only look: %s", error)
                 Event().wait(LOOK_S)
 
