@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +13,9 @@ from gpu_handlers.scenery import stand
 from gpu_handlers.work import Work
 from tools.errors import ObjectNotFound
 from tools.inpaint import InpaintParams
+
+#: Longest side, in pixels, of the picture on which seams are healed.
+HEALED = 256
 
 #: Longest side, in pixels, at which the new is made; for a larger scene it is enlarged.
 MADE = 1024
@@ -70,7 +74,28 @@ def fill(scene: Plane, mask: Plane, rng: np.random.Generator) -> Plane:
     columns = np.flatnonzero(hole.any(0))
     shift = int((columns[-1] - columns[0] + 1) * rng.uniform(1.0, 1.3)) * int(rng.choice([-1, 1]))
     borrowed, also_hole = np.roll(grain, shift, 1), np.roll(hole, shift, 1)
-    return pixels.floats(filled + borrowed * (hole & (1 - also_hole))[..., None])
+    return heal(pixels.floats(filled + borrowed * (hole & (1 - also_hole))[..., None]), scene, hole)
+
+
+def heal(filled: Plane, scene: Plane, hole: NDArray[np.uint8]) -> Plane:
+    """Take the seam away by Poisson blending (Pérez et al. 2003).
+
+    What the blending adds to the filled hole is smooth, so it is found on a small picture and enlarged. The edge is
+    doubled outwards, as the solver takes no mask that touches it.
+    """
+    height, width = hole.shape
+    small = (max(16, width * HEALED // max(width, height)), max(16, height * HEALED // max(width, height)))
+    source, target = (doubled(pixels.to_pixels(pixels.resize(plane, *small))) for plane in (filled, scene))
+    covered = cv2.copyMakeBorder(cv2.resize(hole, small) * 255, 4, 4, 4, 4, cv2.BORDER_CONSTANT, value=0)
+    left, top, wide, high = cv2.boundingRect(covered)
+    cloned = cv2.seamlessClone(source, target, covered, (left + wide // 2, top + high // 2), cv2.NORMAL_CLONE)
+    added = (pixels.to_plane(np.asarray(cloned, np.uint8)) - pixels.to_plane(source))[4:-4, 4:-4]
+    return pixels.floats(filled + pixels.resize(added, width, height) * hole[..., None])
+
+
+def doubled(image: Pixels) -> Pixels:
+    """Repeat the edge outwards."""
+    return np.asarray(cv2.copyMakeBorder(image, 4, 4, 4, 4, cv2.BORDER_REPLICATE))
 
 
 def bridge(image: Plane, known: NDArray[np.bool_]) -> Plane:
