@@ -34,13 +34,12 @@ All {count} steps of both runs completed in {seconds:.0f} s; every file was open
 
 {table}
 
-  Report   {report}
+  Report: {report}
 
-What to try next:
-  packshot up                         runs the house until you press Ctrl-C
-  then  {api}/docs   the API, to try in the browser
-        {flower}        Flower, user packshot, password {password}
-        curl {api}/api/jobs
+What to try next: make up (or packshot up), which runs the house until you press Ctrl-C. Then:
+  {api}/docs     try the API in the browser
+  {flower}          look on in Flower: user packshot, password {password}
+  curl {api}/api/jobs
 """
 
 

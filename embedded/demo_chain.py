@@ -9,7 +9,6 @@ from uuid import UUID
 
 from celery import chain
 from celery.exceptions import TimeoutError as WaitedTooLong
-from celery.result import AsyncResult
 from kombu.exceptions import OperationalError
 
 from db import pages
@@ -66,7 +65,7 @@ def take_photos() -> str:
         return take_archive(Path(packed.name))
 
 
-def job_ids(last: AsyncResult[Any] | None) -> Iterator[str]:
+def job_ids(last: Any) -> Iterator[str]:
     """Walk a chain's results from the last to the first: the id of each is its job's."""
     while last is not None:
         yield last.id

@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.client import HTTPResponse
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -40,7 +40,7 @@ class Client:
 
     def get(self, path: str) -> Any:
         """Read JSON."""
-        return self.ask(urllib.request.Request(self.base + path)).body
+        return self.ask(path).body
 
     def post(self, path: str, params: Mapping[str, Any]) -> Answer:
         """Send JSON."""
@@ -55,16 +55,16 @@ class Client:
 
     def send(self, path: str, body: bytes, content_type: str) -> Answer:
         """Send a body."""
-        return self.ask(urllib.request.Request(self.base + path, body, {"Content-Type": content_type}))
+        return self.ask(path, body, {"Content-Type": content_type})
 
-    def ask(self, request: urllib.request.Request) -> Answer:
-        """Read a JSON answer."""
-        with opened(request) as answer:
+    def ask(self, path: str, *sent: Any) -> Answer:
+        """Read a JSON answer; `sent` is a body and its headers, if there is one."""
+        with opened(self.base + path, *sent) as answer:
             return Answer(json.load(answer), answer.headers.get("X-Job-Id", ""))
 
     def download(self, path: str, to: Path) -> Path:
         """Bring a file."""
-        with opened(urllib.request.Request(self.base + path)) as answer, to.open("wb") as file:
+        with opened(self.base + path) as answer, to.open("wb") as file:
             shutil.copyfileobj(answer, file)
         return to
 
@@ -77,15 +77,16 @@ def part(boundary: str, name: str, field: str | Upload) -> bytes:
 
 
 @contextmanager
-def opened(request: urllib.request.Request) -> Iterator[HTTPResponse]:
+def opened(url: str, *sent: Any) -> Iterator[HTTPResponse]:
     """Open an answer; a problem document is raised as the error that it tells of."""
+    request = urllib.request.Request(url, *sent)  # noqa: S310 - our own http://
     try:
-        with urllib.request.urlopen(request, timeout=SILENCE_S) as answer:  # noqa: S310 - our own http://
+        with urllib.request.urlopen(request, timeout=SILENCE_S) as answer:  # noqa: S310 - the same
             yield answer
     except urllib.error.HTTPError as refused:
         with refused:
             if refused.headers.get_content_type() != "application/problem+json":
-                raise Unavailable(f"{request.full_url} answered {refused.code} {refused.reason}.") from refused
+                raise Unavailable(f"{url} answered {refused.code} {refused.reason}.") from refused
             raise recall(json.load(refused)) from refused
-    except OSError as silent:
-        raise Unavailable(f"{request.full_url} does not answer: {silent}.") from silent
+    except (OSError, HTTPException) as broken:
+        raise Unavailable(f"{url} could not be read: {broken}.") from broken

@@ -85,6 +85,10 @@ class Report:
         shown = {"steps": [step.show() for step in self.steps]}
         (self.folder / "report.json").write_text(json.dumps(shown, indent=2) + "\n")
 
+    def failed(self) -> str:
+        """Name the step that failed, to begin a sentence with; empty if all was well until now."""
+        return "".join(f"{step.name} failed: " for step in self.steps if step.status != "completed")
+
     def table(self) -> str:
         """List the steps with their files."""
         rows = [f"  {step.name:<24} {step.seconds:6.1f} s   {step.file or '-'}" for step in self.steps]
