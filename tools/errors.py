@@ -25,9 +25,9 @@ class ToolError(Exception):
 
     @classmethod
     def at(cls, pointer: str, detail: str, **more: Any) -> Self:
-        """Blame one field, by JSON pointer."""
-        error = {"pointer": f"/{pointer}", "code": cls.code, "detail": detail, **more}
-        return cls(f"{pointer}: {detail}", {"errors": [error]})
+        """Blame one field, by JSON pointer without its first slash; an empty one is the whole body."""
+        error = {"pointer": f"/{pointer}" if pointer else "", "code": cls.code, "detail": detail, **more}
+        return cls(f"{pointer or 'The body'}: {detail}", {"errors": [error]})
 
 
 # The caller can mend these.

@@ -39,7 +39,9 @@ class GenerateParams(Generation, Params):
     def check_area(self) -> Self:
         """Refuse more pixels than the models can do."""
         if self.width * self.height > LARGEST_AREA:
-            raise PydanticCustomError("area", "width × height must not exceed 4 megapixels (2048×2048)")
+            raise PydanticCustomError(
+                "area", "width × height must not exceed 4 megapixels (2048×2048)", {"blamed": ["width"]}
+            )
         return self
 
 

@@ -25,12 +25,17 @@ def check_sound(value: Any, pointer: str = "", depth: int = 0) -> None:
     if isinstance(value, Mapping):
         for key, inner in value.items():
             check_sound(str(key), pointer, depth + 1)
-            check_sound(inner, f"{pointer}/{key}", depth + 1)
+            check_sound(inner, f"{pointer}{token(key)}", depth + 1)
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
             check_sound(inner, f"{pointer}/{index}", depth + 1)
     elif why := unsound(value):
         raise InvalidInput.at(pointer.lstrip("/"), why)
+
+
+def token(key: Any) -> str:
+    """Write one step of a JSON pointer."""
+    return "/" + str(key).replace("~", "~0").replace("/", "~1")
 
 
 def unsound(value: Any) -> str | None:
@@ -84,12 +89,12 @@ def sentences(errors: list[dict[str, Any]]) -> Iterator[str]:
 
 def explain(model: type[BaseModel], detail: ErrorDetails) -> dict[str, Any]:
     """Describe one error: where, which, what would be legal."""
-    field = ".".join(str(part) for part in detail["loc"])
-    entry: dict[str, Any] = {"pointer": "/" + field.replace(".", "/"), "code": detail["type"]}
-    entry |= {"code": "invalid_input", "detail": f"{detail['msg']}.".replace("..", ".")}
+    where = detail["loc"] or detail.get("ctx", {}).get("blamed", ())
+    entry: dict[str, Any] = {"pointer": "".join(map(token, where)), "code": InvalidInput.code}
+    entry["detail"] = f"{detail['msg']}.".replace("..", ".")
     if detail["type"] == "extra_forbidden":
         entry |= {"code": UnknownField.code, "detail": "there is no such field."}
-        entry["suggestions"] = get_close_matches(field, model.model_fields, n=2, cutoff=0.5)
+        entry["suggestions"] = get_close_matches(str(where[0]), model.model_fields, n=2, cutoff=0.5)
     elif detail["type"] == "missing":
         entry |= {"code": MissingInput.code, "detail": "this is required."}
     else:

@@ -46,7 +46,7 @@ class VideoParams(Filming, Params):
     def check_area(self) -> Self:
         """Refuse larger frames than the model can do."""
         if self.width * self.height > LARGEST_FRAME:
-            raise PydanticCustomError("area", "width × height must not exceed 1280×720 pixels")
+            raise PydanticCustomError("area", "width × height must not exceed 1280×720 pixels", {"blamed": ["width"]})
         return self
 
 
