@@ -6,11 +6,14 @@ from api.tools import read_id, show_job
 from db import pages
 from tasks import ending
 from tools import catalog
-from tools.errors import InvalidInput
+from tools.errors import InvalidInput, UnknownField
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/jobs")
 
 STATUSES = ("pending", "processing", "completed", "failed", "cancelled", "expired")
+
+#: What a list can be asked for; a misspelt filter must not show all.
+FILTERS = ("tool", "status", "limit", "cursor")
 
 #: The most jobs on a page, and the longest wait of a poll in seconds.
 LONGEST_PAGE, LONGEST_POLL = 200, 300
@@ -19,6 +22,8 @@ LONGEST_PAGE, LONGEST_POLL = 200, 300
 @blueprint.get("")
 def list_jobs() -> Response:
     """List jobs, the newest first."""
+    if unknown := next((name for name in request.args if name not in FILTERS), None):
+        raise UnknownField.at(unknown[:100], f"there is no such filter; there are {', '.join(FILTERS)}.")
     tool, status = request.args.get("tool"), request.args.get("status")
     if tool is not None:
         catalog.find(tool)
