@@ -96,12 +96,12 @@ class Tool:
             raise refuse(self.params, error) from None
 
     def check_given(self, given: Mapping[str, Any]) -> None:
-        """Check what is given now, when more may be handed on later. Raises InvalidInput."""
+        """Check what is given now, when what carries something may be handed on later. Raises InvalidInput."""
         check_sound(given)
         try:
             self.params.model_validate(dict(given))
         except ValidationError as error:
-            if refusal := refuse_given(self.params, error):
+            if refusal := refuse_given(self.params, error, self.takes):
                 raise refusal from None
 
     def answer(self, params: Params, **known: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -56,15 +56,17 @@ def refuse(model: type[BaseModel], error: ValidationError) -> ToolError:
     return gather([explain(model, detail) for detail in error.errors(include_url=False)])
 
 
-def refuse_given(model: type[BaseModel], error: ValidationError) -> ToolError | None:
-    """Do the same where gaps and references will still be filled: None if only they were wrong."""
-    wrong = [detail for detail in error.errors(include_url=False) if not is_open(detail)]
+def refuse_given(model: type[BaseModel], error: ValidationError, fillable: Collection[str]) -> ToolError | None:
+    """Do the same where these gaps, and references, will still be filled: None if only they were wrong."""
+    wrong = [detail for detail in error.errors(include_url=False) if not is_open(detail, fillable)]
     return gather([explain(model, detail) for detail in wrong]) if wrong else None
 
 
-def is_open(detail: ErrorDetails) -> bool:
-    """Tell whether a later step can still put this right."""
-    return detail["type"] == "missing" or (isinstance(detail["input"], str) and is_reference(detail["input"]))
+def is_open(detail: ErrorDetails, fillable: Collection[str]) -> bool:
+    """Tell whether what is still to come can put this right."""
+    if detail["type"] == "missing":
+        return detail["loc"][0] in fillable
+    return isinstance(detail["input"], str) and is_reference(detail["input"])
 
 
 def is_reference(text: str) -> bool:

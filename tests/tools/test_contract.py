@@ -378,7 +378,6 @@ def test_a_result_shows_settings_and_never_a_whole_param_set() -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        {},
         {"object_name": "shoe"},
         {"image_url": "${0.r2_path}", "object_name": "shoe"},
         {"object_name": "shoe", "seed": "${gen.generation_params.seed}"},
@@ -392,10 +391,11 @@ def test_what_can_still_be_filled_or_read_is_let_pass(given: dict[str, Any]) -> 
 @pytest.mark.parametrize(
     ("given", "pointers"),
     [
-        ({"object": "shoe"}, ["/object"]),
-        ({"mask_blur": -1}, ["/mask_blur"]),
-        ({"mask_blur": "see ${0.seed}"}, ["/mask_blur"]),
-        ({"image_url": 5}, ["/image_url"]),
+        ({}, ["/object_name"]),
+        ({"object": "shoe"}, ["/object_name", "/object"]),
+        ({"mask_blur": -1, "object_name": "x"}, ["/mask_blur"]),
+        ({"mask_blur": "see ${0.seed}", "object_name": "x"}, ["/mask_blur"]),
+        ({"image_url": 5, "object_name": "x"}, ["/image_url"]),
         ({"mask_blur": float("nan"), "object_name": "x"}, ["/mask_blur"]),
         ({"object_name": "", "seed": "${0.seed}", "colour": 1}, ["/object_name", "/colour"]),
     ],
