@@ -78,11 +78,12 @@ def doctor() -> None:
 
 @main.command()
 @click.option("--small", is_flag=True, help="Small pictures and a short video: quicker, for slow machines.")
-def demo(*, small: bool) -> None:
+@click.option("--out", default="var/demo", help="Folder for the files and report.json.", show_default=True, type=Path)
+def demo(*, small: bool, out: Path) -> None:
     """Show all six tools at work on photos of a product."""
     from embedded.demo import run
 
-    sys.exit(run(data_dir(), wishes(), small=small))
+    sys.exit(run(data_dir(), wishes(), out, small=small))
 
 
 def data_dir() -> Path:

@@ -43,7 +43,7 @@ What to try next: make up (or packshot up), which runs the house until you press
 """
 
 
-def run(data: Path, wishes: Wishes, out: Path = Path("var/demo"), *, small: bool = False) -> int:
+def run(data: Path, wishes: Wishes, out: Path, *, small: bool = False) -> int:
     """Run the demo. Gives the exit code.
 
     Args:
@@ -69,10 +69,8 @@ def show(house: House, alive: Alive, report: Report, *, small: bool) -> int:
     try:
         run_both(house, alive, report, small=small)
     except ToolError as problem:
-        failed = next((f"{step.name} failed: " for step in report.steps if step.status == "failed"), "")
-        report.screen.say(
-            f"\n{failed}{problem}\n\nThe logs of the house are in {house.logs}; packshot doctor may know."
-        )
+        where = f"Look into the logs in {house.logs}, or ask packshot doctor."
+        report.screen.say(f"\n{report.failed()}{problem}\n\n{where}")
         return 1
     report.screen.say(
         END.format(

@@ -1,7 +1,6 @@
 """What the demo notes of each step, and the proof that the files it left can be opened."""
 
 import json
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,8 +22,8 @@ class Step:
 
     name: str
     tool: str
-    #: The folder for its file.
-    folder: Path
+    #: Where its file comes to.
+    place: Path
     tell: Tell
     status: str = "failed"
     seconds: float = 0.0
@@ -34,8 +33,8 @@ class Step:
     def expect(self, result: Mapping[str, Any]) -> Path:
         """Note where the result's file lies in the bucket, and say where it shall come to."""
         self.r2_path = next(result[name] for name in FILES if result.get(name))
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return self.folder / f"{self.tool}{catalog.find(self.tool).suffix}"
+        self.place.parent.mkdir(parents=True, exist_ok=True)
+        return self.place
 
     def check(self, file: Path, params: Mapping[str, Any]) -> None:
         """Decode the file to its end. Raises NoOutput."""
@@ -61,16 +60,16 @@ class Report:
     steps: list[Step] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if self.folder.exists():
-            shutil.rmtree(self.folder)  # a file of an earlier demo would look like one of this
-        self.folder.mkdir(parents=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.write()
 
     @contextmanager
     def step(self, run: str, tool: str) -> Iterator[Step]:
         """Do a step: it has completed when nothing is raised."""
         begun = time.monotonic()
         with self.screen.live(f"{run}.{tool}") as tell:
-            step = Step(f"{run}.{tool}", tool, self.folder / run, tell)
+            step = Step(f"{run}.{tool}", tool, self.folder / run / f"{tool}{catalog.find(tool).suffix}", tell)
+            step.place.unlink(missing_ok=True)  # what an earlier demo left would look like the file of this one
             self.steps.append(step)
             try:
                 yield step
