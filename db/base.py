@@ -16,7 +16,10 @@ from settings import settings
 from tools.errors import Unavailable
 
 #: Threads wait in Python, never with a connection, so a few are enough for hundreds of callers.
-POOL_SIZE = 8
+POOL_SIZE = 6
+
+#: Connections for single statements; together with the others they stay within ten.
+QUICK_POOL_SIZE = 4
 
 #: Every statement has its own end: a hung server must not hang a worker thread.
 OPTIONS = "-c statement_timeout=10000 -c lock_timeout=8000 -c idle_in_transaction_session_timeout=30000 -c jit=off"
@@ -49,13 +52,28 @@ Moment = DateTime(timezone=True)
 @cache
 def engine() -> Engine:
     """Open the pool of this process."""
+    return open_engine(POOL_SIZE)
+
+
+@cache
+def quick() -> Engine:
+    """Open the pool for single statements, each a transaction of its own.
+
+    A pool of its own, as switching a connection there and back costs more than the statement of a poll.
+    """
+    return open_engine(QUICK_POOL_SIZE, isolation_level="AUTOCOMMIT")
+
+
+def open_engine(pool_size: int, **options: Any) -> Engine:
+    """Open a pool."""
     opened = create_engine(
         settings().database_url,
-        pool_size=POOL_SIZE,
-        max_overflow=2,
+        pool_size=pool_size,
+        max_overflow=0,  # one beyond the pool would be opened, with its password checked, for a single use
         pool_timeout=5,
         pool_pre_ping=True,  # so that a restart of PostgreSQL costs no request
         connect_args={"connect_timeout": 2, "options": OPTIONS, "application_name": "packshot"},
+        **options,
     )
     # A child that shared its parent's sockets would read the parent's answers.
     os.register_at_fork(after_in_child=lambda: opened.dispose(close=False))
@@ -88,6 +106,6 @@ def reachable() -> Iterator[None]:
         raise
 
 
-def soon(seconds: float) -> ColumnElement[Any]:
+def soon(seconds: float | ColumnElement[float]) -> ColumnElement[Any]:
     """Say when, in the database's time: a worker whose clock is wrong must not matter."""
     return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)

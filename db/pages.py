@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select, tuple_
+from sqlalchemy import Row, bindparam, select, tuple_
 
-from db.base import engine, reachable
+from db.base import engine, quick, reachable
 from db.jobs import Attempt, Job
 from tools.errors import FileNotFound, InvalidInput, JobNotFound
 
@@ -18,12 +18,14 @@ COLUMNS = (
     Job.outcome, Job.drawn, Job.root_id, Job.created_at, Job.started_at, Job.ended_at,
 )  # fmt: skip
 
+#: Made once: a statement that is made anew for each poll costs more than its answer.
+ONE = select(*COLUMNS).where(Job.id == bindparam("wanted"))
+
 
 def read(job_id: UUID, tool: str | None = None) -> dict[str, Any]:
     """Read one job; with `tool`, only if it is a job of that tool. Raises JobNotFound."""
-    with reachable(), engine().connect() as connection:
-        wanted = select(*COLUMNS).where(Job.id == job_id)
-        row = connection.execution_options(isolation_level="AUTOCOMMIT").execute(wanted).one_or_none()
+    with reachable(), quick().connect() as connection:
+        row = connection.execute(ONE, {"wanted": job_id}).one_or_none()
     if row is None or (tool and row.tool != tool):
         raise JobNotFound
     return show(row)
