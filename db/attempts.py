@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import and_, func, select, update
 
-from db.base import soon, transaction
+from db.base import quick, reachable, soon, transaction
 from db.jobs import Attempt, Job
 
 #: An attempt whose worker has not been heard of for so long is lost, in seconds.
@@ -29,11 +29,11 @@ def claim(attempt_id: UUID, worker: str) -> dict[str, Any] | None:
         Attempt.id == attempt_id, Attempt.claimed_at.is_(None), Attempt.ended_at.is_(None)
     )  # fmt: skip
     taken = mine.values(claimed_at=soon(0), beat_at=soon(0), worker=worker).returning(Attempt.job_id)
-    with transaction() as session:
-        job_id = session.scalar(taken)
+    with reachable(), quick().connect() as connection:
+        job_id = connection.scalar(taken)
         if job_id is None:
             return None
-        job = session.execute(select(Job.tool, Job.params, Job.found).where(Job.id == job_id)).one()
+        job = connection.execute(select(Job.tool, Job.params, Job.found).where(Job.id == job_id)).one()
     told = {"tool": job.tool, "params": job.params, "found": job.found}
     return {"job_id": str(job_id), "attempt_id": str(attempt_id), **told}
 
@@ -41,22 +41,22 @@ def claim(attempt_id: UUID, worker: str) -> dict[str, Any] | None:
 def beat(attempt_id: UUID, progress: float, stage: str) -> bool:
     """Say that the attempt goes on, and how far it is (0 to 1). False: it was ended meanwhile, so stop."""
     alive = update(Attempt).where(Attempt.id == attempt_id, Attempt.ended_at.is_(None)).values(beat_at=soon(0))
-    with transaction() as session:
-        job_id = session.scalar(alive.returning(Attempt.job_id))
-    if job_id is None:
-        return False
-    going = update(Job).where(Job.id == job_id, Job.status == "processing")
-    # A transaction of its own: whoever holds both rows took the job's first.
-    with transaction() as session:
-        session.execute(going.values(progress=func.greatest(Job.progress, progress), stage=stage))
+    going = update(Job).where(Job.status == "processing")
+    told = {"progress": func.greatest(Job.progress, progress), "stage": stage}
+    # Each statement is a transaction of its own: whoever holds both rows took the job's first.
+    with reachable(), quick().connect() as connection:
+        job_id = connection.scalar(alive.returning(Attempt.job_id))
+        if job_id is None:
+            return False
+        connection.execute(going.where(Job.id == job_id).values(told))
     return True
 
 
 def finish(attempt_id: UUID, outcome: dict[str, Any]) -> None:
     """Write down what the attempt came to, unless it was ended meanwhile."""
     live = update(Attempt).where(Attempt.id == attempt_id, Attempt.ended_at.is_(None))
-    with transaction() as session:
-        session.execute(live.values(outcome=outcome, beat_at=soon(0)))
+    with reachable(), quick().connect() as connection:
+        connection.execute(live.values(outcome=outcome, beat_at=soon(0)))
 
 
 def look(attempt_id: UUID) -> Seen:

@@ -49,7 +49,7 @@ class Pulse:
     def __init__(self, attempt_id: UUID) -> None:
         self.attempt_id = attempt_id
         self.progress, self.stage = 0.0, "starting"
-        self.stop, self.over = Event(), Event()
+        self.stop, self.over, self.news = Event(), Event(), Event()
         self.thread = Thread(target=self.go_on, name=f"pulse {attempt_id}", daemon=True)
 
     def __enter__(self) -> Self:
@@ -58,17 +58,22 @@ class Pulse:
 
     def __exit__(self, *_: object) -> None:
         self.over.set()
+        self.news.set()
         self.thread.join()
 
     def go_on(self) -> None:
-        """Beat until it is over."""
-        while not self.over.wait(BEAT_S):
+        """Beat until it is over, and at once when there is news."""
+        while True:
+            self.news.wait(BEAT_S)
+            self.news.clear()
+            if self.over.is_set():
+                return
             self.beat()
 
     def report(self, progress: float, stage: str) -> None:
-        """Take note of progress (0 to 1) and tell it at once: the handler holds itself to one a second."""
+        """Take note of progress (0 to 1) and let it be told; the handler does not wait for the database."""
         self.progress, self.stage = progress, stage
-        self.beat()
+        self.news.set()
 
     def beat(self) -> None:
         """Beat once; an ended row means stop. A database that is away is no reason to."""
