@@ -78,7 +78,7 @@ def is_settled(job_id: UUID | str) -> bool:
 
 
 def test_chains_outlive_two_kills_and_a_flush(house: House, redis: Redis) -> None:
-    sent = [chain(nap.s(seconds=0.3), nap.s(seconds=0.3)).apply_async() for _ in range(12)]
+    sent: list[Any] = [chain(nap.s(seconds=0.3), nap.s(seconds=0.3)).apply_async() for _ in range(12)]
     last, first = [one.id for one in sent], [one.parent.id for one in sent]
     wait_until(lambda: count_ended(*first) >= 3)
     house.kill("main", "gpu", "watch")
