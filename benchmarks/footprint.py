@@ -10,6 +10,7 @@ from statistics import median
 
 from benchmarks import stack
 from benchmarks.report import Figure
+from embedded.ports import any_free
 
 IMPORTS = 5
 #: Seconds after which a started house has come to rest.
@@ -37,7 +38,7 @@ def weigh() -> int:
     """Run `packshot up`, let it come to rest, and weigh it: bytes."""
     with stack.folder() as data:
         env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
-        env |= {"PACKSHOT_DATA_DIR": str(data), "API_PORT": "0", "FLOWER_PORT": "0"}
+        env |= {"PACKSHOT_DATA_DIR": str(data), "API_PORT": str(any_free(set())), "FLOWER_PORT": str(any_free(set()))}
         with stack.processes(data, "up") as starter:
             up = starter.start("packshot", "up", env=env)
             up.wait_for(lambda: "Packshot is up." in up.said(), 120)
