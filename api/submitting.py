@@ -1,5 +1,6 @@
 """Take a job in, and answer for it."""
 
+from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,6 +12,7 @@ from api.waiting import Waiting
 from db import intake, life, pages
 from db.base import transaction
 from db.intake import Asked
+from db.jobs import ENDED
 from storage.door import admit
 from tasks.app import sender
 from tools.binding import bind
@@ -66,7 +68,10 @@ def answer(job_id: UUID, preference: Preference, *, replayed: bool) -> Response:
     if preference.wait_s <= 0:  # also for a job that has ended: who does not wait, polls
         status = pages.read(job_id)["status"] if replayed else "pending"
         return finish(accepted(job_id, status), job_id, preference, replayed=replayed)
+    begun = monotonic()
     job = waiting().wait(job_id, preference.wait_s)
+    if job["status"] not in ENDED and monotonic() - begun < preference.wait_s:
+        preference = Preference(0)  # no place to wait was free
     if job["result"] is not None:
         response = jsonify(job["result"])
     elif job["error"] is not None:

@@ -59,7 +59,7 @@ def test_a_bad_zip_is_refused(client: FlaskClient, case: str) -> None:
 
 
 def test_a_bomb_is_refused(client: FlaskClient) -> None:
-    problem = assert_problem(train(client, pack({"a.png": bytes(300 * 2**20)})), 413, "too_large")
+    problem = assert_problem(train(client, pack({"a.png": bytes(64 * 2**20)})), 413, "too_large")
     assert "a.png" in problem["detail"]
 
 
