@@ -79,8 +79,6 @@ def test_without_a_database_a_request_is_refused_soon(without_database: str) -> 
     site, asked = without_database, {"image_url": "r2://packshot/uploads/a.png", "object_name": "bag"}
     paths = ("jobs", "models", "templates", f"nap/{uuid4()}", f"jobs/{uuid4()}?wait=5")
     calls = [partial(get, f"{site}/api/{path}") for path in paths]
-    ]
-    calls = [partial(get, url) for url in urls]
     calls += [partial(post, f"{site}/api/{path}", {}, Idempotency_Key="k") for path in ("nap", "nap/async")]
     calls += [
         partial(post, f"{site}/api/templates", {"name": "n", "prompt": "p"}),
