@@ -89,7 +89,8 @@ class Caller:
     def poll(self, step: Step, path: str, job_id: str) -> dict[str, Any]:
         """Ask again and again until it has ended. Raises what the job has failed with."""
         while (said := self.client.get(path))["status"] in RUNNING:
-            step.tell(said.get("stage") or said["status"], said.get("progress") or 0.0)
+            job = said if "stage" in said else self.client.get(f"/api/jobs/{job_id}")  # a training says less
+            step.tell(job["stage"] or job["status"], job["progress"] or 0.0)
             self.alive()
             time.sleep(POLL_S)
         if said["status"] != "completed":
