@@ -6,14 +6,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from db import life, listen, models
+from db import life, listen
 from db.base import soon, transaction
 from db.jobs import BLOCKED, SEND_AGAIN_S, THROTTLED, Job
 from tests.db import rows
-from tools.binding import Handed
 from tools.catalog import TOOLS
 from tools.contract import Limits
-from tools.errors import ModelNotFound, ModelNotReady, TemplateNotFound
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -257,69 +255,6 @@ def test_a_chord_is_counted_only_if_all_its_members_are_ours() -> None:
     rows.canvas(rows.planned(), rows.planned(*ids, members=ids, shared=True))
     rows.canvas(rows.planned(), rows.planned(theirs.id, members=[theirs.id, uuid4()], shared=True))
     assert [count(ids[0]), count(ids[1]), count(theirs.id), count(uuid4())] == [2, 2, None, None]
-
-
-def test_what_the_ids_stand_for_is_looked_up() -> None:
-    training = rows.accept("train")
-    model_id = (models.show_training(training) or {})["model_id"]
-
-    def look_up(tool: str, **given: object) -> dict[str, dict[str, object]]:
-        with transaction() as session:
-            return life.look_up(session, TOOLS[tool], TOOLS[tool].check(given))
-
-    with pytest.raises(ModelNotReady):
-        look_up("generate", model_id=model_id, prompt="x")
-    with transaction() as session:
-        assert models.complete(session, training, "r2://packshot/models/a.safetensors") == model_id
-    assert look_up("generate", model_id=model_id, prompt="x") == {
-        "model_id": {"model_string": "r2://packshot/models/a.safetensors", "trigger_word": "TOK_SHOE", "name": "Shoe"}
-    }
-    with pytest.raises(ModelNotFound):
-        look_up("generate", model_id=2**31 - 1, prompt="x")
-    for unknown in (str(uuid4()), "no id"):
-        with pytest.raises(TemplateNotFound):
-            look_up("resolve_template", template_id=unknown, trigger_word="T")
-    assert look_up("mask", **rows.GIVEN["mask"]) == {}
-
-
-def test_results_are_named_by_position_and_known_by_their_job() -> None:
-    mine = rows.accept("video")
-    ours, foreign = (
-        {"job_id": str(mine), "r2_path": "r2://packshot/generated/a.mp4"},
-        {"image_url": "https://x.example/a"},
-    )
-    with transaction() as session:
-        handed = life.hand_on(session, [[ours, foreign], 5, "text", {"job_id": "no id"}, {"job_id": str(uuid4())}])
-    assert handed["0"] == Handed("video", ours)
-    assert [handed[str(n)].tool for n in range(4)] == ["video", None, None, None]
-    assert len(handed) == 4
-
-
-def test_what_carries_no_job_id_of_ours_is_passed_over() -> None:
-    mine = uuid4()
-    assert life.job_ids([{"job_id": str(mine)}, {"job_id": 5}, {"job_id": None}, {}, None, "x", [1]]) == [mine]
-
-
-def test_lineage_is_walked_back_level_by_level() -> None:
-    train, resolve, other, generate, mask = (rows.accept() for _ in range(5))
-    for job_id, drawn in ((resolve, [train]), (other, [train]), (generate, [resolve, other]), (mask, [generate])):
-        rows.change(job_id, drawn=drawn)
-    for job_id in (train, resolve, generate):
-        rows.end(job_id, result={"me": str(job_id)})
-    with transaction() as session:
-        levels = life.trace(session, [mask])
-        assert life.trace(session, []) == []
-    assert [[handed.values["me"] for handed in level] for level in levels] == [
-        [str(generate)], [str(resolve)], [str(train)],
-    ]  # fmt: skip
-
-
-def test_a_circle_in_the_lineage_has_an_end() -> None:
-    one, two = rows.accept(), rows.accept()
-    rows.change(one, drawn=[two])
-    rows.change(two, drawn=[one])
-    with transaction() as session:
-        assert len(life.trace(session, [one])) == life.FURTHEST
 
 
 def test_a_blocked_job_stays_so_until_it_is_brought() -> None:

@@ -1,83 +1,16 @@
 """The contracts against the seed's tables, and the one door for params."""
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
-from pydantic_core import PydanticUndefined
 
+from tests.tools.seed import ANSWERS, LEAST, SEED
 from tools.catalog import TOOLS
-from tools.contract import LARGEST_SEED, Settings, Tool, kinds
+from tools.contract import LARGEST_SEED, Tool
 from tools.errors import InvalidInput, MissingInput, ToolError, UnknownField
-from tools.kinds import Image, Lora
-
-REQUIRED = PydanticUndefined
-
-#: The seed's tables of parameters, to the letter; None is what it calls random. `mask_url` is ours.
-SEED: dict[str, dict[str, Any]] = {
-    "generate": {
-        "model_id": REQUIRED, "prompt": REQUIRED, "lora_scale": 1.0, "num_inference_steps": 25, "width": 1024,
-        "height": 1024, "seed": None, "guidance_scale": 1.0, "negative_prompt": "blurry, low quality, watermark",
-    },
-    "mask": {"image_url": REQUIRED, "object_name": REQUIRED, "seed": None, "mask_dilation": 50, "mask_blur": 50},
-    "inpaint": {
-        "scene_url": REQUIRED, "reference_url": REQUIRED, "prompt": "product on a surface", "seed": None, "steps": 4,
-        "denoise": 1.0, "guidance": 4.0, "mask_url": None,
-    },
-    "video": {
-        "image_url": REQUIRED, "prompt": "camera slowly circles around the product", "width": 832, "height": 480,
-        "length": 33, "steps": 20, "seed": None,
-    },
-    "train": {
-        "images": REQUIRED, "model_name": REQUIRED, "trigger_word": REQUIRED, "steps": 1000, "lr": 1e-4,
-        "lora_rank": 16, "batch_size": 1, "resolution": 1024,
-    },
-    "resolve_template": {"template_id": REQUIRED, "trigger_word": REQUIRED},
-}  # fmt: skip
-
-#: The least that each tool must be given.
-LEAST: dict[str, dict[str, Any]] = {
-    "generate": {"model_id": 6, "prompt": "TOK_HANDBAG on a table"},
-    "mask": {"image_url": "r2://packshot/uploads/a.png", "object_name": "headphone"},
-    "inpaint": {"scene_url": "r2://packshot/masks/a.png", "reference_url": "https://example.com/b.jpg"},
-    "video": {"image_url": "r2://packshot/generated/a.png"},
-    "train": {"images": "r2://packshot/uploads/a.zip", "model_name": "Handbag", "trigger_word": "TOK_HANDBAG"},
-    "resolve_template": {"template_id": "a", "trigger_word": "TOK_HANDBAG"},
-}
-
-#: The seed's bodies: their keys, in their order; of a part that shows settings, the keys of that part.
-ANSWERS: dict[str, dict[str, Any]] = {
-    "generate": {
-        "success": True, "image_url": "/api/images/a.png", "r2_path": "r2://packshot/generated/a.png", "model_id": 6,
-        "prompt": "TOK_HANDBAG on a table",
-        "generation_params": ["lora_scale", "width", "height", "steps", "seed", "guidance_scale", "negative_prompt"],
-        "duration_seconds": 45.2,
-    },
-    "mask": {
-        "success": True, "image_url": "/api/masks/a.png", "r2_path": "r2://packshot/masks/a.png",
-        "object_name": "headphone", "masking_params": ["seed", "mask_dilation", "mask_blur"], "duration_seconds": 12.3,
-    },
-    "inpaint": {
-        "success": True, "image_url": "/api/inpainted/a.png", "r2_path": "r2://packshot/generated/a.png",
-        "inpainting_params": ["prompt", "seed", "steps", "denoise", "guidance"], "duration_seconds": 25.1,
-    },
-    "video": {
-        "success": True, "video_url": "/api/videos/a.mp4", "r2_path": "r2://packshot/generated/a.mp4",
-        "video_params": ["prompt", "seed", "width", "height", "length", "steps"], "duration_seconds": 120.5,
-    },
-    "train": {
-        "model_id": 6, "job_id": "b", "model_name": "Handbag", "trigger_word": "TOK_HANDBAG", "status": "completed",
-        "model_string": "r2://packshot/models/a.safetensors",
-    },
-    "resolve_template": {
-        "template_id": "a", "template_name": "Girl with product", "original_prompt": "a trigger_keyword",
-        "resolved_prompt": "a TOK_HANDBAG", "trigger_word": "TOK_HANDBAG",
-    },
-}  # fmt: skip
 
 FIELDS = [(tool, name) for tool in TOOLS.values() for name in tool.params.model_fields]
 few = settings(max_examples=20, deadline=None, database=None, derandomize=True)
@@ -321,86 +254,13 @@ def test_what_a_row_keeps_is_read_again_as_the_same_params(name: str, data: st.D
     assert TOOLS[name].check(params.model_dump(mode="json")) == params
 
 
-class Both(BaseModel):
-    plain: Image
-    optional: Lora | None = None
-    bounded: Annotated[Image, Field(max_length=5)]
-    bare: str
-
-
-def test_a_kind_is_found_on_the_field_and_inside_an_alternative() -> None:
-    assert {name: kind.name for name, kind in kinds(Both).items()} == {
-        "plain": "image", "optional": "lora", "bounded": "image",
+def test_a_template_is_resolved_to_the_letter() -> None:
+    tool = TOOLS["resolve_template"]
+    params = tool.check({"template_id": "a", "trigger_word": "TOK_BAG"})
+    prompt = "a trigger_keyword, the trigger_keyword, {trigger_keyword} \\1 %s"
+    assert tool.local
+    answer = tool.answer(params, **tool.local(params, {"template_id": {"name": "Girl", "prompt": prompt}}))
+    assert answer == {
+        "template_id": "a", "template_name": "Girl", "original_prompt": prompt,
+        "resolved_prompt": "a TOK_BAG, the TOK_BAG, {TOK_BAG} \\1 %s", "trigger_word": "TOK_BAG",
     }  # fmt: skip
-
-
-def test_a_kind_is_seen_in_the_schema() -> None:
-    def shown(schema: Mapping[str, Any]) -> dict[str, str]:
-        arms = {name: field.get("anyOf", [field])[0] for name, field in schema["properties"].items()}
-        return {name: arm["x-kind"] for name, arm in arms.items() if "x-kind" in arm}
-
-    for tool in TOOLS.values():
-        assert shown(tool.params.model_json_schema()) == {name: kind.name for name, kind in tool.takes.items()}
-        assert shown(tool.result.model_json_schema(mode="serialization")) == {
-            name: kind.name for name, kind in tool.gives.items()
-        }
-
-
-def test_what_is_taken_and_given_is_what_the_seeds_arrows_say() -> None:
-    arrows = {
-        tool.name: ({kind.name for kind in tool.takes.values()}, {kind.name for kind in tool.gives.values()})
-        for tool in TOOLS.values()
-    }
-    assert arrows == {
-        "train": ({"dataset"}, {"lora", "trigger_word"}),
-        "resolve_template": ({"template", "trigger_word"}, {"prompt", "trigger_word"}),
-        "generate": ({"lora", "prompt"}, {"image"}),
-        "mask": ({"image"}, {"masked_scene"}),
-        "inpaint": ({"masked_scene", "image"}, {"image"}),
-        "video": ({"image"}, {"video"}),
-    }
-    inherited = {kind.name for tool in TOOLS.values() for kind in tool.takes.values() if kind.inherited}
-    assert inherited == {"lora", "prompt", "trigger_word"}
-
-
-def test_only_training_makes_a_model() -> None:
-    assert [tool.name for tool in TOOLS.values() if tool.trains] == ["train"]
-
-
-def test_a_result_shows_settings_and_never_a_whole_param_set() -> None:
-    for tool in TOOLS.values():
-        shown = [info.annotation for info in tool.result.model_fields.values() if isinstance(info.annotation, type)]
-        for part in [part for part in shown if issubclass(part, Settings)]:
-            assert part is not tool.params
-            assert issubclass(tool.params, part)
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"object_name": "shoe"},
-        {"image_url": "${0.r2_path}", "object_name": "shoe"},
-        {"object_name": "shoe", "seed": "${gen.generation_params.seed}"},
-        LEAST["mask"],
-    ],
-)
-def test_what_can_still_be_filled_or_read_is_let_pass(given: dict[str, Any]) -> None:
-    TOOLS["mask"].check_given(given)
-
-
-@pytest.mark.parametrize(
-    ("given", "pointers"),
-    [
-        ({}, ["/object_name"]),
-        ({"object": "shoe"}, ["/object_name", "/object"]),
-        ({"mask_blur": -1, "object_name": "x"}, ["/mask_blur"]),
-        ({"mask_blur": "see ${0.seed}", "object_name": "x"}, ["/mask_blur"]),
-        ({"image_url": 5, "object_name": "x"}, ["/image_url"]),
-        ({"mask_blur": float("nan"), "object_name": "x"}, ["/mask_blur"]),
-        ({"object_name": "", "seed": "${0.seed}", "colour": 1}, ["/object_name", "/colour"]),
-    ],
-)
-def test_what_no_later_step_can_mend_is_refused_at_once(given: dict[str, Any], pointers: list[str]) -> None:
-    with pytest.raises(InvalidInput) as caught:
-        TOOLS["mask"].check_given(given)
-    assert [error["pointer"] for error in errors(caught.value)] == pointers
