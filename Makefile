@@ -1,6 +1,9 @@
 BIN := .venv/bin
 PYTHON ?= python3
 
+# Where this is set, as in many containers, each process would compile every library anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help demo up test lint lock bench clean install install-dev
 
@@ -30,7 +33,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-emit-index-url --no-header --no-annotate
 
 bench: install-dev  ## measure, into var/bench/latest.json
-	@$(BIN)/python scripts/bench.py
+	@$(BIN)/python -m benchmarks.bench
 
 clean:  ## remove what was made here, except the data in .local
 	@rm -rf .venv .bootstrap var *.egg-info .coverage .*_cache .hypothesis

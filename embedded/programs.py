@@ -51,6 +51,7 @@ def surroundings(house: House, given: Mapping[str, str]) -> dict[str, str]:
         "FLOWER_PORT": str(house.ports["flower"]),
         "FLOWER_BASIC_AUTH": f"packshot:{house.secrets['flower']}",  # not as an argument: everybody can see those
         "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "",  # where it is set, each process would compile the whole house anew
         "PYTHONWARNINGS": "ignore:You're running the worker",  # as root, which nobody can change in a container
         "MALLOC_ARENA_MAX": "2",  # threads would each keep memory of their own
     }
