@@ -156,15 +156,15 @@ def remember(planned: list[Planned], *, root: bool) -> None:
     Raises:
         CanvasReused: the last ids of this canvas belong to an earlier sending of it.
     """
-    with transaction() as session:
-        ids = [job.id for job in planned]
-        known = set(session.scalars(select(Job.id).where(Job.id.in_(ids))))
-        own = planned[0]
-        starts = own.id not in known if own.first else root
-        if starts and any(job.id in known and not (job.first or job.shared) for job in planned):
-            raise CanvasReused
-        for job in planned:
-            if job.id not in known or job.shared:
+    with reachable(), quick().connect() as connection:
+        known = set(connection.scalars(select(Job.id).where(Job.id.in_([job.id for job in planned]))))
+    own = planned[0]
+    starts = own.id not in known if own.first else root
+    if starts and any(job.id in known and not (job.first or job.shared) for job in planned):
+        raise CanvasReused
+    if news := [job for job in planned if job.id not in known or job.shared]:
+        with transaction() as session:
+            for job in news:
                 insert_planned(session, job, known=job.id in known)
 
 

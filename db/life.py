@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import and_, any_, exists, func, select, update
 from sqlalchemy.dialects.postgresql import array
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session, aliased, lazyload
 
 from db import models, templates
 from db.base import soon, transaction
@@ -32,9 +32,11 @@ FURTHEST = 20
 LOOKUPS: dict[str, Callable[[Session, Any], dict[str, Any]]] = {"lora": models.find_ready, "template": templates.find}
 
 
-def lock(session: Session, job_id: UUID) -> Job | None:
-    """Lock a job for a transition."""
-    return session.get(Job, job_id, with_for_update={"of": Job, "key_share": True}, populate_existing=True)
+def lock(session: Session, job_id: UUID, *, attempts: bool = True) -> Job | None:
+    """Lock a job for a transition; without its attempts where that needs none."""
+    options = [] if attempts else [lazyload(Job.attempts)]
+    held = {"of": Job, "key_share": True}
+    return session.get(Job, job_id, options=options, with_for_update=held, populate_existing=True)
 
 
 def claim_due(limit: int) -> list[UUID]:

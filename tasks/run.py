@@ -55,7 +55,7 @@ class ToolTask(Task[Any, Any]):
         """Settle the job: Celery calls this once it has sent on what follows."""
         if status in {"SUCCESS", "FAILURE"}:
             with transaction() as session:
-                if job := life.lock(session, UUID(task_id)):
+                if job := life.lock(session, UUID(task_id), attempts=False):
                     life.settle(session, job)
 
     def map(self, it: Iterable[Any]) -> group:  # type: ignore[override]  # a group, for the reason below
@@ -94,11 +94,12 @@ def advance(call: Call) -> dict[str, Any] | None:
         ToolError: the job has ended otherwise.
         Unavailable: try again later.
     """
-    job, attempt = step(call)
+    # A message that says something is most likely the first: what it says is bound before the row is locked.
+    job, attempt = step(call, prepare(call) if call.given or call.upstream else None)
     if job.status == "pending" and job.params is None:
         job, attempt = step(call, prepare(call))
     if attempt:
-        queue.submit(job.id, attempt.id)
+        queue.submit(attempt.id)
     if job.error:
         raise recall(job.error)
     return job.result
@@ -133,7 +134,7 @@ def step(call: Call, prepared: Prepared | None = None) -> tuple[Job, Attempt | N
         job = life.lock(session, call.job_id) or add(session, call)
         if job.status != "pending":
             return job, None
-        if prepared:
+        if prepared and job.params is None:
             job.params = prepared.params.settle().model_dump(mode="json") if prepared.params else None
             job.drawn = prepared.drawn
         if prepared and prepared.error:
@@ -167,7 +168,9 @@ def begin(session: Session, job: Job, call: Call) -> Attempt | None:
         return None
     if tool.trains:
         models.expect(session, job.id, params.model_dump())
-    return job.start(job.params or {}, found, call.park())
+    attempt = job.start(job.params or {}, found, call.park())
+    job.submitted(queue.name(attempt.id))
+    return attempt
 
 
 @app.on_after_finalize.connect

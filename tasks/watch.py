@@ -95,8 +95,11 @@ def rewind(job: Job) -> None:
 
 def submit(job: Job) -> None:
     """Hand its attempt to the remote, under the same id."""
-    if job.attempt:
-        queue.submit(job.id, job.attempt.id)
+    attempt = job.attempt
+    if attempt and queue.submit(attempt.id):
+        with transaction() as session:
+            if locked := life.lock(session, job.id):
+                locked.submitted(queue.name(attempt.id))
 
 
 def look(job: Job) -> None:
@@ -121,10 +124,12 @@ def replace(job_id: UUID, attempt_id: UUID) -> None:
         if job is None or job.attempt is None or job.attempt.id != attempt_id:
             return
         fresh = job.lose()
-        if fresh is None:
+        if fresh:
+            job.submitted(queue.name(fresh.id))
+        else:
             life.poison(session, job)
     if fresh:
-        queue.submit(job.id, fresh.id)
+        queue.submit(fresh.id)
     else:
         ending.send(job)
 

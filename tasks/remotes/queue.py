@@ -2,8 +2,7 @@
 
 from uuid import UUID
 
-from db import attempts, life
-from db.base import transaction
+from db import attempts
 from tasks.app import app, sender
 from tasks.remotes.remote import Answer, Ended, Lost, Running
 from tools.outcome import Outcome
@@ -15,12 +14,15 @@ LOOK_S = 10
 WAIT_S, LONGEST_WAIT_S = 10, 600
 
 
-def submit(job_id: UUID, attempt_id: UUID) -> None:
-    """Put the attempt in the queue. To do so again is harmless: it is claimed once."""
-    if ring(attempt_id):
-        with transaction() as session:
-            if job := life.lock(session, job_id):
-                job.submitted(str(attempt_id))
+def name(attempt_id: UUID) -> str:
+    """Say what the queue calls an attempt: its own id, so that it can be written down before it is submitted."""
+    return str(attempt_id)
+
+
+def submit(attempt_id: UUID) -> bool:
+    """Put the attempt in the queue; False if the broker is away. To do so again is harmless: it is claimed once."""
+    message = app.signature("tasks.handle", args=[str(attempt_id)], options={"task_id": name(attempt_id)})
+    return sender.attempt(lambda: message.apply_async(known=True, queue="gpu", ignore_result=True))
 
 
 def look(attempt_id: UUID) -> Answer:
@@ -30,11 +32,5 @@ def look(attempt_id: UUID) -> Answer:
         return Ended(Outcome.model_validate(seen.outcome))
     if seen.claimed:
         return Lost() if seen.stale else Running(LOOK_S)
-    ring(attempt_id)
+    submit(attempt_id)
     return Running(min(WAIT_S * 2.0**seen.sends, LONGEST_WAIT_S))
-
-
-def ring(attempt_id: UUID) -> bool:
-    """Send the attempt's message. False if the broker is away."""
-    message = app.signature("tasks.handle", args=[str(attempt_id)], options={"task_id": str(attempt_id)})
-    return sender.attempt(lambda: message.apply_async(known=True, queue="gpu", ignore_result=True))

@@ -170,7 +170,7 @@ def test_a_revoked_task_cancels_its_job() -> None:
 
 
 def test_tasks_of_other_people_may_have_ids_of_any_form() -> None:
-    sent: Any = rig.pass_on.apply_async(args=[1], task_id="an id of mine", link=nap.s())
+    sent: Any = rig.pass_on.apply_async(args=(1,), task_id="an id of mine", link=nap.s())
     assert sent.get(timeout=30) == 1
     with pytest.raises(InvalidInput, match="give a UUID"):
         nap.apply_async(task_id="an id of mine")
