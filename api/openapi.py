@@ -1,12 +1,12 @@
 """The API's own description: OpenAPI, a page to browse it, and the tools' schemas."""
 
 from collections.abc import Iterator
-from importlib.metadata import version
+from importlib.metadata import distribution, version
+from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request, send_from_directory
 from markupsafe import escape
-from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]  # it has none
 
 from api import operations
 from api.jobs import STATUSES
@@ -16,15 +16,15 @@ from tools import errors
 from tools.contract import Tool
 from tools.train import TRAIN
 
+#: Swagger UI's own files, from the wheel that carries them; its Flask part is not imported.
+ASSETS = Path(str(distribution("flask-swagger-ui").locate_file("flask_swagger_ui"))) / "dist"
+
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Packshot API</title>
 <link rel="stylesheet" href="/docs/swagger-ui.css"></head>
 <body><div id="ui"></div><script src="/docs/swagger-ui-bundle.js"></script>
 <script>
-// This Swagger UI refuses what calls itself 3.1, and shows it well under the older name.
-fetch("/openapi.json").then((answer) => answer.json()).then((spec) => SwaggerUIBundle({
-  spec: {...spec, openapi: "3.0.3"}, dom_id: "#ui", deepLinking: true, validatorUrl: null,
-}));
+SwaggerUIBundle({url: "/openapi.json", dom_id: "#ui", deepLinking: true, validatorUrl: null});
 </script>
 </body></html>
 """
@@ -81,7 +81,7 @@ def routes(served: list[Tool]) -> Blueprint:
 
     @blueprint.get("/docs/<path:filename>")
     def get_asset(filename: str) -> Response:
-        return send_from_directory(swagger_ui_path, filename)
+        return send_from_directory(ASSETS, filename)
 
     return blueprint
 
