@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from embedded.supervisor import silent, supervised
 from settings import settings
 
 PATIENCE_S = 30
+
+#: Seconds that the programs of a test have to end by themselves.
+ENDING_S = 10
 
 
 @pytest.fixture(scope="session")
@@ -179,11 +183,20 @@ class Processes:
         started.wait_for(lambda: f"{name} ready" in started.said())
         return started
 
+    def end(self) -> None:
+        """Ask all to end, so that they can write down which lines they ran; kill what does not, and what is left."""
+        for each in self.started:
+            each.popen.terminate()
+        until = time.monotonic() + ENDING_S
+        for each in self.started:
+            with suppress(subprocess.TimeoutExpired):
+                each.popen.wait(max(0.0, until - time.monotonic()))
+            each.kill()
+
 
 @pytest.fixture
 def processes(tmp_path: Path) -> Iterator[Processes]:
     """Start programs that surely end with the test, as in `processes.worker("main")`."""
     starter = Processes(tmp_path)
     yield starter
-    for each in reversed(starter.started):
-        each.kill()
+    starter.end()

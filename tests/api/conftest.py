@@ -43,8 +43,7 @@ def starter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
     """Start programs that end with the module."""
     processes = Processes(tmp_path_factory.mktemp("api"))
     yield processes
-    for each in reversed(processes.started):
-        each.kill()
+    processes.end()
 
 
 @pytest.fixture(scope="module")

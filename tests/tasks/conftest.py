@@ -13,5 +13,4 @@ def house(database: str, s3: object, tmp_path_factory: pytest.TempPathFactory) -
     """Run a main worker, a gpu worker and a watcher."""
     starter = Processes(tmp_path_factory.mktemp("house"))
     yield House(starter)
-    for each in reversed(starter.started):
-        each.kill()
+    starter.end()

@@ -33,8 +33,7 @@ def run_house(database: str, s3: object, tmp_path_factory: pytest.TempPathFactor
     """Run processes of our own: here they are killed."""
     starter = Processes(tmp_path_factory.mktemp("recovery"))
     yield House(starter, gpus=6)
-    for each in reversed(starter.started):
-        each.kill()
+    starter.end()
 
 
 @pytest.fixture

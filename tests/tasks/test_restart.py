@@ -72,8 +72,7 @@ def house(town: Town, tmp_path: Path) -> Iterator[House]:
     """Run the workers and the watcher there."""
     starter = Processes(tmp_path)
     yield House(starter, env=town.env)
-    for each in reversed(starter.started):
-        each.kill()
+    starter.end()
 
 
 def test_workers_and_watcher_outlive_their_servers(town: Town, house: House) -> None:
