@@ -17,7 +17,10 @@ up: install  ## run the whole house in this terminal
 	@$(BIN)/packshot up
 
 test: install-dev  ## run the tests on real servers
-	@$(BIN)/pytest
+	@rm -rf var/coverage && mkdir -p var/coverage
+	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --format=total > /dev/null || { $(BIN)/coverage report; exit 1; }
 
 lint: install-dev  ## check form, types and the arrows between rooms
 	@$(BIN)/ruff check .

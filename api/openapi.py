@@ -14,7 +14,6 @@ from api.operations import Operation
 from settings import settings
 from tools import errors
 from tools.contract import Tool
-from tools.train import TRAIN
 
 #: Swagger UI's own files, from the wheel that carries them; its Flask part is not imported.
 ASSETS = Path(str(distribution("flask-swagger-ui").locate_file("flask_swagger_ui"))) / "dist"
@@ -99,8 +98,8 @@ def list_problems() -> Iterator[str]:
 def describe(served: list[Tool], base: str) -> dict[str, Any]:
     """Write the whole document; `base` is where we are reached."""
     paths: dict[str, dict[str, Any]] = {}
-    for operation in every(served):
-        paths.setdefault(operation.path, {})[operation.verb] = operation.describe()
+    for group, operation in every(served):
+        paths.setdefault(operation.path, {})[operation.verb] = {"tags": [group], **operation.describe()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Packshot", "version": version("packshot"), "description": "GPU tools for product imagery."},
@@ -110,16 +109,16 @@ def describe(served: list[Tool], base: str) -> dict[str, Any]:
     }
 
 
-def every(served: list[Tool]) -> Iterator[Operation]:
-    """List the operations of these tools, and those that are always there."""
+def every(served: list[Tool]) -> Iterator[tuple[str, Operation]]:
+    """List the operations of these tools, and those that are always there, each with its group."""
     for tool in served:
         if tool.files:
-            yield from operations.of_tool(tool)
+            yield from ((tool.name, operation) for operation in operations.of_tool(tool))
         elif tool.local:
-            yield from operations.of_templates(tool)
-    if TRAIN in served:
-        yield from operations.of_training()
-    yield from operations.of_house()
+            yield from (("templates", operation) for operation in operations.of_templates(tool))
+        elif tool.trains:
+            yield from (("training", operation) for operation in operations.of_training())
+    yield from (("jobs", operation) for operation in operations.of_house())
 
 
 def describe_tool(tool: Tool) -> dict[str, Any]:

@@ -4,7 +4,12 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
+from tools.catalog import TOOLS
+
 REQUIRED = PydanticUndefined
+
+#: The catalog as it stands in the code: other tests add a tool of their own to it.
+OURS = {name: tool for name, tool in TOOLS.items() if tool.params.__module__.startswith("tools.")}
 
 #: The seed's tables of parameters, to the letter; None is what it calls random. `mask_url` is ours.
 SEED: dict[str, dict[str, Any]] = {

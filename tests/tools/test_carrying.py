@@ -6,8 +6,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, Field
 
-from tests.tools.seed import LEAST
-from tools.catalog import TOOLS
+from tests.tools.seed import LEAST, OURS
 from tools.contract import Settings, kinds
 from tools.errors import InvalidInput
 from tools.kinds import Image, Lora
@@ -31,7 +30,7 @@ def test_a_kind_is_seen_in_the_schema() -> None:
         arms = {name: field.get("anyOf", [field])[0] for name, field in schema["properties"].items()}
         return {name: arm["x-kind"] for name, arm in arms.items() if "x-kind" in arm}
 
-    for tool in TOOLS.values():
+    for tool in OURS.values():
         assert shown(tool.params.model_json_schema()) == {name: kind.name for name, kind in tool.takes.items()}
         assert shown(tool.result.model_json_schema(mode="serialization")) == {
             name: kind.name for name, kind in tool.gives.items()
@@ -41,7 +40,7 @@ def test_a_kind_is_seen_in_the_schema() -> None:
 def test_what_is_taken_and_given_is_what_the_seeds_arrows_say() -> None:
     arrows = {
         tool.name: ({kind.name for kind in tool.takes.values()}, {kind.name for kind in tool.gives.values()})
-        for tool in TOOLS.values()
+        for tool in OURS.values()
     }
     assert arrows == {
         "train": ({"dataset"}, {"lora", "trigger_word"}),
@@ -51,16 +50,16 @@ def test_what_is_taken_and_given_is_what_the_seeds_arrows_say() -> None:
         "inpaint": ({"masked_scene", "image"}, {"image"}),
         "video": ({"image"}, {"video"}),
     }
-    inherited = {kind.name for tool in TOOLS.values() for kind in tool.takes.values() if kind.inherited}
+    inherited = {kind.name for tool in OURS.values() for kind in tool.takes.values() if kind.inherited}
     assert inherited == {"lora", "prompt", "trigger_word"}
 
 
 def test_only_training_makes_a_model() -> None:
-    assert [tool.name for tool in TOOLS.values() if tool.trains] == ["train"]
+    assert [tool.name for tool in OURS.values() if tool.trains] == ["train"]
 
 
 def test_a_result_shows_settings_and_never_a_whole_param_set() -> None:
-    for tool in TOOLS.values():
+    for tool in OURS.values():
         shown = [info.annotation for info in tool.result.model_fields.values() if isinstance(info.annotation, type)]
         for part in [part for part in shown if issubclass(part, Settings)]:
             assert part is not tool.params
@@ -77,7 +76,7 @@ def test_a_result_shows_settings_and_never_a_whole_param_set() -> None:
     ],
 )
 def test_what_can_still_be_filled_or_read_is_let_pass(given: dict[str, Any]) -> None:
-    TOOLS["mask"].check_given(given)
+    OURS["mask"].check_given(given)
 
 
 @pytest.mark.parametrize(
@@ -94,5 +93,5 @@ def test_what_can_still_be_filled_or_read_is_let_pass(given: dict[str, Any]) -> 
 )
 def test_what_no_later_step_can_mend_is_refused_at_once(given: dict[str, Any], pointers: list[str]) -> None:
     with pytest.raises(InvalidInput) as caught:
-        TOOLS["mask"].check_given(given)
+        OURS["mask"].check_given(given)
     assert [error["pointer"] for error in caught.value.details["errors"]] == pointers

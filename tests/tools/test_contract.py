@@ -7,19 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.tools.seed import ANSWERS, LEAST, SEED
-from tools.catalog import TOOLS
+from tests.tools.seed import ANSWERS, LEAST, OURS, SEED
 from tools.contract import LARGEST_SEED, Tool
 from tools.errors import InvalidInput, MissingInput, ToolError, UnknownField
 
-FIELDS = [(tool, name) for tool in TOOLS.values() for name in tool.params.model_fields]
+FIELDS = [(tool, name) for tool in OURS.values() for name in tool.params.model_fields]
 few = settings(max_examples=20, deadline=None, database=None, derandomize=True)
 
 
 def refused(tool: str, **given: Any) -> ToolError:
     """Give what the tool says to these, beside the least that it needs."""
     with pytest.raises(InvalidInput) as caught:
-        TOOLS[tool].check({**LEAST[tool], **given})
+        OURS[tool].check({**LEAST[tool], **given})
     return caught.value
 
 
@@ -30,37 +29,37 @@ def errors(refusal: ToolError) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("tool", SEED)
 def test_params_and_defaults_are_the_seeds(tool: str) -> None:
-    fields = TOOLS[tool].params.model_fields
+    fields = OURS[tool].params.model_fields
     assert {name: info.default for name, info in fields.items()} == SEED[tool]
 
 
 def test_the_seed_names_every_tool() -> None:
-    assert set(TOOLS) == set(SEED)
+    assert set(OURS) == set(SEED)
 
 
 @pytest.mark.parametrize("tool", SEED)
 def test_the_least_is_enough_and_nothing_less(tool: str) -> None:
-    assert TOOLS[tool].check(LEAST[tool]).model_dump(exclude_unset=True) == LEAST[tool]
+    assert OURS[tool].check(LEAST[tool]).model_dump(exclude_unset=True) == LEAST[tool]
     for name in LEAST[tool]:
         with pytest.raises(MissingInput) as caught:
-            TOOLS[tool].check({key: value for key, value in LEAST[tool].items() if key != name})
+            OURS[tool].check({key: value for key, value in LEAST[tool].items() if key != name})
         assert [error["pointer"] for error in errors(caught.value)] == [f"/{name}"]
 
 
 @pytest.mark.parametrize("tool", ANSWERS)
 def test_an_answer_has_the_seeds_keys_in_the_seeds_order(tool: str) -> None:
     wanted = ANSWERS[tool]
-    params = TOOLS[tool].check(LEAST[tool]).settle()
+    params = OURS[tool].check(LEAST[tool]).settle()
     known = {name: value for name, value in wanted.items() if not isinstance(value, list)}
-    answer = TOOLS[tool].answer(params, **known, not_asked_for=1)
+    answer = OURS[tool].answer(params, **known, not_asked_for=1)
     assert list(answer) == list(wanted)
     for name, value in wanted.items():
         assert (list(answer[name]) if isinstance(value, list) else answer[name]) == value
 
 
 def test_settings_are_shown_as_they_were_used_and_steps_under_its_other_name() -> None:
-    params = TOOLS["generate"].check({**LEAST["generate"], "num_inference_steps": 7, "seed": 12345, "lora_scale": 0.5})
-    shown = TOOLS["generate"].answer(params, image_url="", r2_path="", duration_seconds=0.0)["generation_params"]
+    params = OURS["generate"].check({**LEAST["generate"], "num_inference_steps": 7, "seed": 12345, "lora_scale": 0.5})
+    shown = OURS["generate"].answer(params, image_url="", r2_path="", duration_seconds=0.0)["generation_params"]
     assert shown == {
         "lora_scale": 0.5, "width": 1024, "height": 1024, "steps": 7, "seed": 12345, "guidance_scale": 1.0,
         "negative_prompt": "blurry, low quality, watermark",
@@ -125,7 +124,7 @@ def test_nothing_is_bent_into_its_type(tool: str, given: dict[str, Any]) -> None
 
 
 def test_an_integer_is_a_number() -> None:
-    assert TOOLS["generate"].check({**LEAST["generate"], "lora_scale": 1}).model_dump()["lora_scale"] == 1.0
+    assert OURS["generate"].check({**LEAST["generate"], "lora_scale": 1}).model_dump()["lora_scale"] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -170,7 +169,7 @@ def test_nothing_is_rounded_but_the_nearest_legal_values_are_named(
     assert errors(refusal)[0]["suggestions"] == legal
     assert f"Did you mean {legal[0]} or {legal[1]}?" in str(refusal)
     for value in legal:
-        TOOLS[tool].check({**LEAST[tool], next(iter(given)): value})
+        OURS[tool].check({**LEAST[tool], next(iter(given)): value})
 
 
 @pytest.mark.parametrize(
@@ -183,7 +182,7 @@ def test_nothing_is_rounded_but_the_nearest_legal_values_are_named(
     ],
 )
 def test_a_picture_is_held_to_its_area(tool: str, largest: dict[str, int], beyond: dict[str, int]) -> None:
-    TOOLS[tool].check({**LEAST[tool], **largest})
+    OURS[tool].check({**LEAST[tool], **largest})
     refusal = refused(tool, **beyond)
     assert "width × height must not exceed" in str(refusal)
     assert errors(refusal)[0]["pointer"] == "/width"
@@ -197,7 +196,7 @@ def test_the_largest_seed_survives_every_json_reader() -> None:
 
 @pytest.mark.parametrize("tool", ["generate", "mask", "inpaint", "video"])
 def test_chance_is_settled_once(tool: str) -> None:
-    params = TOOLS[tool].check(LEAST[tool])
+    params = OURS[tool].check(LEAST[tool])
     settled = [params.settle().model_dump()["seed"] for _ in range(4)]
     assert len(set(settled)) == 4
     assert all(0 <= seed <= LARGEST_SEED for seed in settled)
@@ -208,17 +207,17 @@ def test_chance_is_settled_once(tool: str) -> None:
 
 @pytest.mark.parametrize("seed", [0, 42])
 def test_a_given_seed_stays(seed: int) -> None:
-    params = TOOLS["mask"].check({**LEAST["mask"], "seed": seed})
+    params = OURS["mask"].check({**LEAST["mask"], "seed": seed})
     assert params.settle() == params
 
 
 def test_a_tool_without_chance_has_nothing_to_settle() -> None:
-    params = TOOLS["train"].check(LEAST["train"])
+    params = OURS["train"].check(LEAST["train"])
     assert params.settle() is params
 
 
 def test_params_cannot_be_changed() -> None:
-    params = TOOLS["mask"].check(LEAST["mask"])
+    params = OURS["mask"].check(LEAST["mask"])
     with pytest.raises(ValueError, match="frozen"):
         params.seed = 1  # type: ignore[attr-defined]  # that it cannot be done is the point
 
@@ -250,12 +249,12 @@ def given_by_schema(tool: Tool) -> st.SearchStrategy[dict[str, Any]]:
 @few
 @given(data=st.data())
 def test_what_a_row_keeps_is_read_again_as_the_same_params(name: str, data: st.DataObject) -> None:
-    params = TOOLS[name].check(data.draw(given_by_schema(TOOLS[name]))).settle()
-    assert TOOLS[name].check(params.model_dump(mode="json")) == params
+    params = OURS[name].check(data.draw(given_by_schema(OURS[name]))).settle()
+    assert OURS[name].check(params.model_dump(mode="json")) == params
 
 
 def test_a_template_is_resolved_to_the_letter() -> None:
-    tool = TOOLS["resolve_template"]
+    tool = OURS["resolve_template"]
     params = tool.check({"template_id": "a", "trigger_word": "TOK_BAG"})
     prompt = "a trigger_keyword, the trigger_keyword, {trigger_keyword} \\1 %s"
     assert tool.local
