@@ -19,6 +19,7 @@ STATUSES: dict[type[ToolError], int] = {
     errors.TooLarge: 413,
     errors.NotFound: 404,
     errors.ModelNotReady: 409,
+    errors.ModelFailed: 409,
     errors.IdempotencyInProgress: 409,
     errors.ObjectNotFound: 422,
     errors.Cancelled: 409,

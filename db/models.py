@@ -9,8 +9,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from db.base import Base, Moment, transaction
-from db.jobs import Job
-from tools.errors import ModelNotFound, ModelNotReady
+from db.jobs import ENDED, Job
+from tools.errors import ModelFailed, ModelNotFound, ModelNotReady
 
 
 class Model(Base):
@@ -40,12 +40,13 @@ def complete(session: Session, job_id: UUID, model_string: str) -> int:
 
 
 def find_ready(session: Session, model_id: int) -> dict[str, Any]:
-    """Find what a handler needs of a model. Raises ModelNotFound, ModelNotReady."""
-    model = session.get(Model, model_id)
-    if model is None:
+    """Find what a handler needs of a model. Raises ModelNotFound, ModelNotReady, ModelFailed."""
+    row = session.execute(rows().where(Model.id == model_id)).one_or_none()
+    if row is None:
         raise ModelNotFound
+    model, status = row
     if model.model_string is None:
-        raise ModelNotReady
+        raise ModelFailed if status in ENDED else ModelNotReady
     return {"model_string": model.model_string, "trigger_word": model.trigger_word, "name": model.name}
 
 

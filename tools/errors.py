@@ -135,10 +135,16 @@ class FileNotFound(NotFound):
 
 
 class ModelNotReady(ToolError):
-    """The model is still in training, or its training failed: GET /api/models/<id> tells."""
+    """The model is still in training: GET /api/models/<id> tells when it is ready."""
 
     code = "model_not_ready"
     retryable = True
+
+
+class ModelFailed(ToolError):
+    """The training of this model did not complete, so there is nothing to generate with: train it again."""
+
+    code = "model_failed"
 
 
 class IdempotencyMismatch(InvalidInput):

@@ -9,7 +9,7 @@ from db.base import transaction
 from tests.db import rows
 from tools.binding import Handed
 from tools.catalog import TOOLS
-from tools.errors import ModelNotFound, ModelNotReady, TemplateNotFound
+from tools.errors import ModelFailed, ModelNotFound, ModelNotReady, TemplateNotFound
 
 pytestmark = pytest.mark.usefixtures("tables")
 
@@ -40,6 +40,17 @@ def test_what_the_ids_stand_for_is_looked_up() -> None:
         with pytest.raises(TemplateNotFound):
             look_up("resolve_template", template_id=unknown, trigger_word="T")
     assert look_up("mask", **rows.GIVEN["mask"]) == {}
+
+
+def test_a_model_whose_training_failed_is_not_waited_for() -> None:
+    training = rows.accept("train")
+    model_id = (models.show_training(training) or {})["model_id"]
+    with transaction() as session:
+        job = life.lock(session, training)
+        assert job
+        life.end(session, job, "failed", error={})
+    with transaction() as session, pytest.raises(ModelFailed):
+        models.find_ready(session, model_id)
 
 
 def test_results_are_named_by_position_and_known_by_their_job() -> None:
