@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, any_, exists, func, select, update
+from sqlalchemy import and_, any_, bindparam, exists, func, select, update
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.orm import Session, aliased, lazyload
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from db import models, templates
 from db.base import soon, transaction
@@ -24,6 +26,9 @@ LEASE_S = 30
 
 #: The longest that anything is put off, in seconds.
 LONGEST_S = 600
+
+#: More jobs of a tool than this are never being started at one moment.
+CROWD = 100
 
 #: As far back as words and ids are inherited.
 FURTHEST = 20
@@ -118,10 +123,20 @@ def is_early(session: Session, job: Job) -> bool:
 
 
 def is_full(session: Session, tool: Tool) -> bool:
-    """Tell whether as many jobs of a tool are with their remote as may be; holds the answer until the commit."""
+    """Tell whether as many jobs of a tool are with their remote as may be.
+
+    Near the limit the answer is held until the commit, so that two do not take the last place; far from it, nobody
+    waits for that.
+    """
+    if in_flight(session, tool) < tool.limits.max_in_flight - CROWD:
+        return False
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"in flight: {tool.name}", 0))))
-    busy = select(func.count()).where(Job.tool == tool.name, Job.status == "processing")
-    return (session.scalar(busy) or 0) >= tool.limits.max_in_flight
+    return in_flight(session, tool) >= tool.limits.max_in_flight
+
+
+def in_flight(session: Session, tool: Tool) -> int:
+    """Count the jobs of a tool that are with their remote."""
+    return session.scalar(select(func.count()).where(Job.tool == tool.name, Job.status == "processing")) or 0
 
 
 def is_late(session: Session, job: Job) -> bool:
@@ -166,13 +181,19 @@ def count_members(session: Session, job_id: UUID) -> int | None:
 
 def free_place(session: Session, tool: str) -> None:
     """Let the next throttled job of this tool come."""
+    if session.execute(next_in_line(), {"freed_tool": tool}).all():
+        session.execute(select(func.pg_notify(DUE_CHANNEL, "")))
+
+
+@cache
+def next_in_line() -> ReturningUpdate[UUID]:
+    """Make the statement that each end of a job runs, once."""
     held = select(Job.id).where(
-        Job.tool == tool, Job.status == "pending", Job.stage == THROTTLED, Job.due_at > soon(1)
+        Job.tool == bindparam("freed_tool"), Job.status == "pending", Job.stage == THROTTLED, Job.due_at > soon(1)
     )  # fmt: skip
     first = held.order_by(Job.priority, Job.created_at).limit(1).with_for_update(skip_locked=True)
     freed = update(Job).where(Job.id.in_(first)).values(due_at=soon(0)).returning(Job.id)
-    if session.scalars(freed.execution_options(synchronize_session=False)).all():
-        session.execute(select(func.pg_notify(DUE_CHANNEL, "")))
+    return freed.execution_options(synchronize_session=False)
 
 
 def hand_on(session: Session, values: Sequence[Any]) -> dict[str, Handed]:

@@ -79,7 +79,14 @@ def must_exist(given: str) -> Stored:
 DOORS: dict[str, Callable[[str], str]] = {"image": admit_picture, "archive": admit_dataset}
 
 
-def admit(tool: Tool, params: Params) -> Params:
-    """Let the files that the params name in; from here on they are addresses in our bucket."""
-    named = {name: kind.door for name, kind in tool.takes.items() if kind.door and getattr(params, name)}
-    return params.model_copy(update={name: DOORS[door](getattr(params, name)) for name, door in named.items()})
+def admit(tool: Tool, params: Params, proved: Collection[str] = ()) -> Params:
+    """Let the files in that the params name; from here on they are addresses in our bucket.
+
+    Args:
+        tool: Whose params they are.
+        params: All that it is told.
+        proved: Addresses that jobs of ours handed on: those were proved when their jobs ended.
+    """
+    doors = {name: DOORS[kind.door] for name, kind in tool.takes.items() if kind.door}
+    foreign = {name: value for name in doors if (value := getattr(params, name)) and value not in proved}
+    return params.model_copy(update={name: doors[name](value) for name, value in foreign.items()})

@@ -21,12 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def conclude(job_id: UUID, attempt_id: UUID, outcome: Outcome) -> None:
-    """End a job by what its attempt came to, and send it on. A second time is harmless.
-
-    Raises:
-        StorageFailed: the file could not be looked at; the outcome stays with the attempt.
-    """
-    outcome = confirm(outcome)
+    """End a job by what its attempt came to, and send it on. A second time is harmless."""
     with transaction() as session:
         job = life.lock(session, job_id)
         if job is None or job.attempt is None or job.attempt.id != attempt_id:
@@ -36,7 +31,11 @@ def conclude(job_id: UUID, attempt_id: UUID, outcome: Outcome) -> None:
 
 
 def confirm(outcome: Outcome) -> Outcome:
-    """Believe in a file only when the bucket has it, whole."""
+    """Believe a remote that there is a file only when the bucket has it, whole.
+
+    Raises:
+        StorageFailed: the file could not be looked at; the outcome stays with the attempt.
+    """
     if outcome.file is None:
         return outcome
     stored = bucket().head(parse(outcome.file.r2_path).key)

@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 #: Seconds between two signs of life; half a minute without one, and the attempt is lost.
 BEAT_S = 5
 
+#: Seconds between two tellings of progress; the claim was the first sign of life.
+NEWS_S = 0.5
+
 
 # Acknowledged early: a worker's death must not hand the message to the next one, as the attempt's claim is spent.
 @app.task(name="tasks.handle", bind=True, acks_late=False, ignore_result=True)
@@ -31,6 +34,7 @@ def handle(self: Any, attempt_id: str) -> None:
         outcome = do(told, pulse)
         pulse.insist(lambda: attempts.finish(UUID(attempt_id), outcome.model_dump(mode="json")))
     try:
+        # The bucket has just answered this very process for the file: to ask it once more would prove nothing.
         ending.conclude(UUID(told["job_id"]), UUID(attempt_id), outcome)
     except ToolError as error:  # the outcome is with the attempt, where the watcher finds it
         logger.warning("job %s waits for the watcher: %s", told["job_id"], error)
@@ -62,13 +66,12 @@ class Pulse:
         self.thread.join()
 
     def go_on(self) -> None:
-        """Beat until it is over, and at once when there is news."""
-        while True:
-            self.news.wait(BEAT_S)
+        """Beat until it is over: soon when there is news, though not for each of a quick handler's stages."""
+        while not self.over.wait(NEWS_S):
+            self.news.wait(BEAT_S - NEWS_S)
             self.news.clear()
-            if self.over.is_set():
-                return
-            self.beat()
+            if not self.over.is_set():
+                self.beat()
 
     def report(self, progress: float, stage: str) -> None:
         """Take note of progress (0 to 1) and let it be told; the handler does not wait for the database."""

@@ -1,6 +1,6 @@
 """The Celery face of a tool: its first message starts the job, its last one answers for it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from db.jobs import THROTTLED, THROTTLED_S, Attempt, Job
 from storage.door import admit
 from tasks.app import app
 from tasks.remotes import queue
-from tools.binding import bind
+from tools.binding import Handed, bind
 from tools.catalog import TOOLS
 from tools.contract import Params, Tool
 from tools.errors import ToolError, Unavailable, recall
@@ -119,13 +119,23 @@ def prepare(call: Call) -> Prepared:
     with transaction() as session:
         handed = life.hand_on(session, call.upstream)
         drawn = life.job_ids([one.values for one in handed.values()])
-        further = life.trace(session, drawn)
+        further = life.trace(session, drawn) if inherits(call) else []
     try:
-        return Prepared(admit(call.tool, bind(call.tool, call.given, handed, further)), drawn)
+        return Prepared(admit(call.tool, bind(call.tool, call.given, handed, further), proved(handed)), drawn)
     except Unavailable:
         raise
     except ToolError as error:
         return Prepared(None, drawn, error)
+
+
+def proved(handed: Mapping[str, Handed]) -> set[str]:
+    """Collect what jobs of ours handed on."""
+    return {value for one in handed.values() if one.tool for value in one.values.values() if isinstance(value, str)}
+
+
+def inherits(call: Call) -> bool:
+    """Tell whether a word or an id may have to be taken from further back."""
+    return any(kind.inherited and name not in call.given for name, kind in call.tool.takes.items())
 
 
 def step(call: Call, prepared: Prepared | None = None) -> tuple[Job, Attempt | None]:

@@ -109,7 +109,7 @@ def look(job: Job) -> None:
         return
     match queue.look(attempt.id):
         case Ended(outcome):
-            ending.conclude(job.id, attempt.id, outcome)
+            ending.conclude(job.id, attempt.id, ending.confirm(outcome))
         case Running(again_s):
             with transaction() as session:
                 life.look_again(session, attempt.id, again_s)

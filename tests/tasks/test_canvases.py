@@ -174,3 +174,10 @@ def test_tasks_of_other_people_may_have_ids_of_any_form() -> None:
     assert sent.get(timeout=30) == 1
     with pytest.raises(InvalidInput, match="give a UUID"):
         nap.apply_async(task_id="an id of mine")
+
+
+@pytest.mark.parametrize("address", ["r2://somebody-else/uploads/a.png", "r2://packshot/models/a.safetensors"])
+def test_what_a_task_of_other_people_hands_on_comes_in_by_the_door(address: str) -> None:
+    sent: Any = chain(rig.pass_on.s({"image_url": address}), nap.s()).apply_async()
+    (job,) = wait_for_end(sent.id)
+    assert job["error"]["code"] == "path_not_allowed"
