@@ -6,14 +6,14 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, any_, bindparam, exists, func, select, update
+from sqlalchemy import Update, and_, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import array
-from sqlalchemy.orm import Session, aliased, lazyload
+from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from db import models, templates
-from db.base import soon, transaction
-from db.jobs import BLOCKED, SEND_AGAIN_S, THROTTLED, Attempt, Job, Status
+from db.base import quick, reachable, soon, transaction
+from db.jobs import BLOCKED, ENDED, SEND_AGAIN_S, THROTTLED, Attempt, Job, Status
 from tools.binding import Handed
 from tools.contract import Params, Tool
 from tools.errors import Poisoned, UpstreamFailed
@@ -37,11 +37,9 @@ FURTHEST = 20
 LOOKUPS: dict[str, Callable[[Session, Any], dict[str, Any]]] = {"lora": models.find_ready, "template": templates.find}
 
 
-def lock(session: Session, job_id: UUID, *, attempts: bool = True) -> Job | None:
-    """Lock a job for a transition; without its attempts where that needs none."""
-    options = [] if attempts else [lazyload(Job.attempts)]
-    held = {"of": Job, "key_share": True}
-    return session.get(Job, job_id, options=options, with_for_update=held, populate_existing=True)
+def lock(session: Session, job_id: UUID) -> Job | None:
+    """Lock a job for a transition."""
+    return session.get(Job, job_id, with_for_update={"of": Job, "key_share": True}, populate_existing=True)
 
 
 def claim_due(limit: int) -> list[UUID]:
@@ -96,19 +94,27 @@ def downstream(job_id: UUID) -> Any:
     return select(after.union(further).c.id)
 
 
-def settle(session: Session, job: Job) -> None:
-    """Settle a locked job; the jobs that waited only for it have some seconds to appear."""
-    job.settle()
-    if job.status != "completed":
-        return
-    session.flush()
-    before = aliased(Job)
-    open_still = exists().where(before.id == any_(Job.upstream), before.settled_at.is_(None))
-    waiting = update(Job).where(
-        func.cardinality(Job.upstream) > 0, Job.upstream.contains([job.id]), Job.status == "pending",
-        Job.stage == BLOCKED, ~open_still,
+def settle(job_id: UUID) -> None:
+    """Settle a job, if it has ended; the jobs behind it have some seconds to appear, or somebody looks after them."""
+    with reachable(), quick().connect() as connection:
+        connection.execute(settling(), {"settled_id": job_id})
+
+
+@cache
+def settling() -> Update:
+    """Make the statement that each job runs last, once.
+
+    Whoever waits for other jobs too becomes due all the same: to look at those here would overlook one that is
+    settled at the same moment. The watcher looks, and puts off what still has to wait.
+    """
+    over = update(Job).where(Job.id == bindparam("settled_id"), Job.status.in_(ENDED))
+    ended = over.values(due_at=None, settled_at=soon(0)).returning(Job.id, Job.status).cte("ended")
+    behind = update(Job).where(
+        func.cardinality(Job.upstream) > 0, Job.upstream.contains(array([ended.c.id])), ended.c.status == "completed",
+        Job.status == "pending", Job.stage == BLOCKED,
     )  # fmt: skip
-    session.execute(waiting.values(due_at=soon(SEND_AGAIN_S)).execution_options(synchronize_session=False))
+    waiting = behind.values(due_at=soon(SEND_AGAIN_S), sends=0)
+    return waiting.add_cte(ended).execution_options(synchronize_session=False)
 
 
 def now(session: Session) -> datetime:

@@ -14,8 +14,8 @@ from tools.errors import FileNotFound, InvalidInput, JobNotFound
 
 #: What a poll shows; a few columns by Core are three times as quick as the mapped object.
 COLUMNS = (
-    Job.id, Job.tool, Job.status, Job.stage, Job.priority, Job.progress, Job.given, Job.params, Job.result, Job.error,
-    Job.outcome, Job.drawn, Job.root_id, Job.created_at, Job.started_at, Job.ended_at,
+    Job.id, Job.tool, Job.status, Job.stage, Job.progress, Job.given, Job.params, Job.result, Job.error,
+    Job.outcome, Job.drawn, Job.created_at, Job.started_at, Job.ended_at,
 )  # fmt: skip
 
 #: Made once: a statement that is made anew for each poll costs more than its answer.

@@ -54,9 +54,7 @@ class ToolTask(Task[Any, Any]):
     def after_return(self, status: str, _retval: Any, task_id: str, *_: Any) -> None:
         """Settle the job: Celery calls this once it has sent on what follows."""
         if status in {"SUCCESS", "FAILURE"}:
-            with transaction() as session:
-                if job := life.lock(session, UUID(task_id), attempts=False):
-                    life.settle(session, job)
+            life.settle(UUID(task_id))
 
     def map(self, it: Iterable[Any]) -> group:  # type: ignore[override]  # a group, for the reason below
         """Run one job for each result; Celery's own would run them all inside of one task."""

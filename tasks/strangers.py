@@ -19,7 +19,7 @@ def note_revoked(request: Any, *, expired: bool = False, **_: Any) -> None:
         if job_id and (job := life.lock(session, job_id)):
             error = Expired() if expired else Cancelled()
             life.end(session, job, "expired" if expired else "cancelled", error=error.problem())
-            life.settle(session, job)
+            job.settle()
 
 
 @task_failure.connect

@@ -71,8 +71,7 @@ def settle(*job_ids: UUID) -> None:
     """End jobs well, and settle them."""
     for job_id in job_ids:
         end(job_id)
-        with transaction() as session:
-            life.settle(session, lock(session, job_id))
+        life.settle(job_id)
 
 
 def lock(session: Any, job_id: UUID) -> Job:

@@ -115,25 +115,35 @@ def test_a_job_that_completes_cancels_nobody() -> None:
     assert status(first, second) == ["completed", "pending"]
 
 
-def test_a_blocked_job_is_due_only_when_all_before_it_are_settled() -> None:
+def test_a_blocked_job_is_looked_after_soon_after_each_job_before_it_was_settled() -> None:
     left, right = rows.planned(), rows.planned()
     rows.canvas(left)
     rows.canvas(right)
     body = rows.planned(left.id, right.id, shared=True)
     rows.canvas(rows.planned(), body)
     far = rows.due_in(body.id) or 0
-    rows.settle(left.id)
-    rows.end(right.id)
+    rows.end(left.id)
     assert (rows.due_in(body.id) or 0) > far - 60
-    rows.settle(right.id)
-    assert (rows.due_in(body.id) or far) <= SEND_AGAIN_S
+    for one in (left, right):
+        rows.settle(one.id)
+        assert (rows.due_in(body.id) or far) <= SEND_AGAIN_S
+        with transaction() as session:
+            life.put_off(rows.lock(session, body.id))
+            life.put_off(rows.lock(session, body.id))
+
+
+def test_a_job_that_goes_on_is_not_settled() -> None:
+    first, second = chain(2)
+    far = rows.due_in(second)
+    life.settle(first)
+    assert rows.job(first).settled_at is None
+    assert (rows.due_in(second) or 0) > (far or 0) - 60
 
 
 def test_a_failed_job_unblocks_nobody() -> None:
     first, second = chain(2)
     rows.end(first, "failed")
-    with transaction() as session:
-        life.settle(session, rows.lock(session, first))
+    life.settle(first)
     assert rows.job(first).settled_at
     assert (status(second), rows.due_in(second)) == (["cancelled"], None)
 
