@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, select, tuple_
+from sqlalchemy import Row, literal_column, select, text, tuple_
+from sqlalchemy.dialects.postgresql import dialect
 
 from db.base import engine, quick, reachable
 from db.jobs import Attempt, Job
@@ -18,14 +19,20 @@ COLUMNS = (
     Job.outcome, Job.drawn, Job.created_at, Job.started_at, Job.ended_at,
 )  # fmt: skip
 
-#: Made once: a statement that is made anew for each poll costs more than its answer.
-ONE = select(*COLUMNS).where(Job.id == bindparam("wanted"))
+#: A poll is asked for so often that PostgreSQL shall not plan it anew each time: each connection prepares it once.
+PREPARE = (
+    f"PREPARE read_job (uuid) AS {select(*COLUMNS).where(Job.id == literal_column('$1')).compile(dialect=dialect())}"  # type: ignore[no-untyped-call]  # the dialect is untyped
+)
+EXECUTE = text("EXECUTE read_job (:wanted)").columns(*COLUMNS)
 
 
 def read(job_id: UUID, tool: str | None = None) -> dict[str, Any]:
     """Read one job; with `tool`, only if it is a job of that tool. Raises JobNotFound."""
     with reachable(), quick().connect() as connection:
-        row = connection.execute(ONE, {"wanted": job_id}).one_or_none()
+        if "read_job" not in connection.info:
+            connection.exec_driver_sql(PREPARE)
+            connection.info["read_job"] = True
+        row = connection.execute(EXECUTE, {"wanted": str(job_id)}).one_or_none()
     if row is None or (tool and row.tool != tool):
         raise JobNotFound
     return show(row)
