@@ -4,9 +4,7 @@ import hashlib
 import io
 import stat
 import struct
-import tracemalloc
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,61 +12,8 @@ import pytest
 from PIL import Image
 
 from storage.archives import repack, unpack
-from tools.errors import BadArchive, NotAnImage, TooLarge, ToolError
-
-Painter = Callable[..., bytes]
-Entry = tuple[str | zipfile.ZipInfo, bytes]
-Zipper = Callable[..., Path]
-
-
-@pytest.fixture(name="zipped")
-def give_zipped(tmp_path: Path) -> Zipper:
-    """Give the function that makes a zip of entries."""
-
-    def zipped(*entries: Entry, how: int = zipfile.ZIP_DEFLATED) -> Path:
-        path = tmp_path / "given.zip"
-        with zipfile.ZipFile(path, "w", how) as archive:
-            for name, data in entries:
-                archive.writestr(name, data)
-        return path
-
-    return zipped
-
-
-@pytest.fixture(name="good")
-def paint_good(paint: Painter) -> Entry:
-    return ("good.png", paint())
-
-
-def refused(path: Path, error: type[ToolError] = BadArchive) -> str:
-    """Assert that a zip is refused as a whole, without unpacking much, with a sentence, and give that."""
-    tracemalloc.start()
-    try:
-        with pytest.raises(error) as caught:
-            repack(path, path.with_name("clean.zip"))
-        assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
-    finally:
-        tracemalloc.stop()
-    assert type(caught.value) is error
-    assert ": " in caught.value.detail or ". Send" in caught.value.detail
-    assert caught.value.detail.endswith(".")
-    assert caught.value.detail.isprintable()
-    return caught.value.detail
-
-
-def entry(name: str, mode: int) -> zipfile.ZipInfo:
-    info = zipfile.ZipInfo(name)
-    info.create_system = 3
-    info.external_attr = mode << 16
-    return info
-
-
-def patched(path: Path, old: bytes, new: bytes) -> Path:
-    """Change bytes of a zip, which `zipfile` itself would not write."""
-    data = path.read_bytes()
-    assert old in data
-    path.write_bytes(data.replace(old, new))
-    return path
+from tests.storage.zips import Entry, Painter, Zipper, entry, patched, refused
+from tools.errors import TooLarge
 
 
 # What is taken.
@@ -255,86 +200,3 @@ def test_an_unknown_compression_is_refused(zipped: Zipper, good: Entry, method: 
     struct.pack_into("<H", data, data.index(b"PK\x01\x02") + 10, method)
     path.write_bytes(data)
     assert "uncommon way" in refused(path)
-
-
-def test_a_zip_without_a_photo_is_refused(zipped: Zipper) -> None:
-    assert "0 photos" in refused(zipped())
-    assert "0 photos" in refused(zipped(("a/", b""), (".DS_Store", b"x")))
-
-
-def test_six_thousand_entries_are_refused_before_they_are_read(zipped: Zipper) -> None:
-    assert "6000 entries" in refused(zipped(*((f"{n}.png", b"") for n in range(6000))))
-
-
-def test_a_photo_that_is_none_is_refused_and_named(zipped: Zipper, good: Entry) -> None:
-    for data in (b"", b"MZ\x90", b"<svg/>", good[1][:99]):
-        assert "'not.png': The file is not a picture" in refused(zipped(good, ("not.png", data)), NotAnImage)
-
-
-def test_a_photo_with_too_many_pixels_is_refused_and_named(zipped: Zipper, good: Entry) -> None:
-    out = io.BytesIO()
-    Image.new("1", (10000, 5001)).save(out, "PNG")
-    assert "'huge.png': The picture has more than 50 megapixels" in refused(
-        zipped(good, ("huge.png", out.getvalue())), TooLarge
-    )
-
-
-def test_a_caption_must_be_short_text(zipped: Zipper, good: Entry) -> None:
-    assert "4096" in refused(zipped(good, ("good.txt", b"x" * 4097)), TooLarge)
-    assert "UTF-8" in refused(zipped(good, ("good.txt", b"\xff\xfe\0x")))
-    assert "not text" in refused(zipped(good, ("good.txt", b"a\0b")))
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b"PK", b"\x89PNG\r\n\x1a\n" + bytes(99), b"PK\x05\x06", b"PK\x05\x06" + b"\xff" * 18]
-)
-def test_what_is_no_zip_is_refused(tmp_path: Path, data: bytes) -> None:
-    path = tmp_path / "not.zip"
-    path.write_bytes(data)
-    refused(path)
-
-
-def test_bytes_around_the_zip_are_refused(zipped: Zipper, good: Entry) -> None:
-    whole = zipped(good).read_bytes()
-    path = zipped(good)
-    for around in (b"MZ" + whole, whole + b"<script>", whole + whole, whole[:-1], whole[1:]):
-        path.write_bytes(around)
-        refused(path)
-
-
-def test_a_zip64_or_split_zip_is_refused(zipped: Zipper, good: Entry) -> None:
-    whole = zipped(good).read_bytes()
-    end = whole.index(b"PK\x05\x06")
-    path = zipped(good)
-    locator = b"PK\x06\x07" + bytes(16)
-    path.write_bytes(whole[:end] + locator + whole[end:])
-    assert "zip64" in refused(path)
-    path.write_bytes(whole[: end + 4] + b"\1\0" + whole[end + 6 :])
-    assert "split" in refused(path)
-
-
-def test_a_broken_entry_is_refused(zipped: Zipper, good: Entry) -> None:
-    path = zipped(good)
-    data = bytearray(path.read_bytes())
-    data[60] ^= 0xFF
-    path.write_bytes(data)
-    assert "damaged" in refused(path)
-
-
-def test_no_broken_zip_gets_past_our_own_errors(zipped: Zipper, good: Entry) -> None:
-    whole = zipped(good, ("good.txt", b"a shoe")).read_bytes()
-    path = zipped(good)
-    chance = np.random.default_rng(3)
-    ended = 0
-    listed = whole.index(b"PK\x01\x02")
-    for round_ in range(600):
-        broken = bytearray(whole)
-        start = 0 if round_ % 2 else listed
-        for _ in range(chance.integers(1, 4)):
-            broken[chance.integers(start, len(broken))] = chance.integers(256)
-        path.write_bytes(broken)
-        try:
-            list(unpack(path))
-        except (BadArchive, NotAnImage, TooLarge):
-            ended += 1
-    assert ended > 0

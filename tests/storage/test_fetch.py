@@ -1,6 +1,5 @@
 """The safe fetch: a faked DNS, a canary at connect(), and real servers behind one public address."""
 
-import gzip
 import shutil
 import socket
 import ssl
@@ -8,8 +7,7 @@ import subprocess
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,166 +17,8 @@ from AntiSSRF import AntiSSRFError  # type: ignore[import-untyped]  # it ships n
 from storage.fetch import MAX_BYTES, fetch
 from storage.pictures import clean
 from storage.wire import Wire
-from tools.errors import InputUnreachable, NotAnImage, TooLarge, ToolError, UrlBlocked
-
-PUBLIC = "93.184.216.34"
-BOMB = gzip.compress(bytes(10 * MAX_BYTES))
-LOCATIONS = {
-    "/to-private": "http://10.0.0.5/x.png",
-    "/to-metadata": "http://169.254.169.254/latest/meta-data/",
-    "/to-file": "file:///etc/passwd",
-    "/to-name": "http://private.example/x.png",
-    "/to-tab": "http://good.example/\tok",
-    "/to-port": "http://good.example:8080/ok",
-    "/loop": "/loop",
-    "/hop1": "/hop2",
-    "/hop2": "http://good.example/hop3",
-    "/hop3": "/ok",
-    "/hop0": "/hop1",
-}
-REST = threading.Event()  # never set: its wait is the pace of a slow server
-
-
-class Stranger(BaseHTTPRequestHandler):
-    """Somebody's server."""
-
-    def do_GET(self) -> None:
-        if self.path in LOCATIONS:
-            self.answer(302, b"", Location=LOCATIONS[self.path])
-        else:
-            getattr(self, self.path.strip("/").partition(".")[0], self.missing)()
-
-    def ok(self) -> None:
-        self.answer(200, b"fine")
-
-    def missing(self) -> None:
-        self.answer(404, b"")
-
-    def html(self) -> None:
-        self.answer(200, b"<html><script>alert(1)</script></html>")
-
-    def bomb(self) -> None:
-        self.answer(200, BOMB, **{"Content-Encoding": "gzip"})
-
-    def packed(self) -> None:
-        self.answer(200, gzip.compress(b"fine"), **{"Content-Encoding": "gzip"})
-
-    def short(self) -> None:
-        self.answer(200, b"fine", **{"Content-Length": "1000"})
-
-    def lying(self) -> None:
-        self.answer(200, b"", **{"Content-Length": "5"})
-
-    def endless(self) -> None:
-        self.answer(200, b"")
-        while True:
-            self.wfile.write(bytes(2**20))
-
-    def drip(self) -> None:
-        self.answer(200, b"", **{"Content-Length": "1000"})
-        self.trickle()
-
-    def drip_head(self) -> None:
-        self.wfile.write(b"HTTP/1.0 200 OK\r\nX-Slow: ")
-        self.trickle()
-
-    def trickle(self) -> None:
-        while True:
-            self.wfile.write(b"x")
-            REST.wait(0.05)
-
-    def answer(self, status: int, body: bytes, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
-class Server(ThreadingHTTPServer):
-    """A server that takes it in good part when its guest leaves."""
-
-    def handle_error(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture(name="port", scope="module")
-def run_stranger() -> Iterator[int]:
-    with serving(Server(("127.0.0.1", 0), Stranger)) as port:
-        yield port
-
-
-class serving:  # noqa: N801  # reads as the verb it is
-    """Serve for as long as the block lasts."""
-
-    def __init__(self, server: Server) -> None:
-        self.server, self.thread = server, threading.Thread(target=server.serve_forever, args=(0.01,))
-
-    def __enter__(self) -> int:
-        self.thread.start()
-        return self.server.server_port
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-
-class Internet:
-    """The faked net: names, and who was dialled. Only PUBLIC answers, with the test's own server behind it."""
-
-    def __init__(self) -> None:
-        self.port = 0
-        self.dialled: list[str] = []
-        self.asked: list[str] = []
-        self.names: dict[str, list[list[str]]] = {
-            "good.example": [[PUBLIC]],
-            "private.example": [["10.0.0.5"]],
-            "mixed.example": [[PUBLIC, "127.0.0.1"]],
-            "rebinding.example": [[PUBLIC], ["127.0.0.1"]],
-            "localhost": [["127.0.0.1"]],
-            "six.example": [["fd00::1"]],
-        }
-
-    def look_up(self, host: str, port: Any, *_: Any) -> list[Any]:
-        """Be DNS. Numbers are read as the C library reads them: 127.1, 0x7f000001 and so on."""
-        name = host.rstrip(".")
-        self.asked.append(name)
-        if name not in self.names:
-            return REAL_LOOK_UP(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-        answers = self.names[name]
-        found = answers.pop(0) if len(answers) > 1 else answers[0]
-        return [(self.family(ip), socket.SOCK_STREAM, 6, "", (ip, port or 0)) for ip in found]
-
-    def connect(self, sock: socket.socket, address: Any) -> None:
-        """Be the canary: note who is dialled, and let only the public one answer."""
-        self.dialled.append(address[0])
-        if address[0] != PUBLIC:
-            raise ConnectionRefusedError(address)
-        REAL_CONNECT(sock, ("127.0.0.1", self.port))
-
-    @staticmethod
-    def family(ip: str) -> socket.AddressFamily:
-        return socket.AF_INET6 if ":" in ip else socket.AF_INET
-
-
-REAL_LOOK_UP = socket.getaddrinfo
-REAL_CONNECT = socket.socket.connect
-
-
-@pytest.fixture(name="internet")
-def fake_internet(port: int, monkeypatch: pytest.MonkeyPatch) -> Internet:
-    internet = Internet()
-    internet.port = port
-    monkeypatch.setattr(socket, "getaddrinfo", internet.look_up)
-    monkeypatch.setattr(socket.socket, "connect", lambda sock, to: internet.connect(sock, to))  # noqa: PLW0108  # only a function becomes a method
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-    return internet
-
+from tests.storage.internet import LOCATIONS, PUBLIC, Internet, Server, Stranger, no_fetch_goes_on, refused, serving
+from tools.errors import InputUnreachable, NotAnImage, TooLarge
 
 BEFORE_DNS = [
     "http://127.0.0.1:6379/",
@@ -250,23 +90,6 @@ BY_ADDRESS = [
     "https://six.example/",
 ]
 BY_REDIRECT = [f"http://good.example{path}" for path in LOCATIONS if path.startswith(("/to-", "/loop", "/hop0"))]
-
-
-def refused(call: Callable[[], object], error: type[ToolError] = UrlBlocked) -> str:
-    """Assert that a call is refused with a sentence that says what to do, and give it."""
-    with pytest.raises(error) as caught:
-        call()
-    assert type(caught.value) is error
-    assert ":" in caught.value.detail or caught.value.detail.startswith(("Give", "Leave"))
-    assert caught.value.detail.endswith(".")
-    return caught.value.detail
-
-
-def no_fetch_goes_on() -> None:
-    for thread in threading.enumerate():
-        if thread.name == "fetch":
-            thread.join(2)
-            assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("url", BEFORE_DNS)
