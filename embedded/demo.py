@@ -53,7 +53,8 @@ def run(data: Path, wishes: Wishes, out: Path, *, small: bool = False) -> int:
         small: Ask for small pictures and a short video.
     """
     screen = Screen()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: a shell starts what runs in its background with that one ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
         with standing(data, wishes, screen) as (house, alive):
