@@ -5,10 +5,10 @@ PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint lock bench clean install install-dev
+.PHONY: help demo up test lint lock bench calibrate effects clean install install-dev
 
 help:  ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: install  ## show all six tools at work, on this machine
 	@$(BIN)/packshot demo
@@ -37,6 +37,12 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 
 bench: install-dev  ## measure, into var/bench/latest.json
 	@$(BIN)/python -m benchmarks.bench
+
+calibrate: install-dev  ## fit how sure the preview engine is of an outline, into var/calibrate/latest.json
+	@$(BIN)/python -m benchmarks.calibrate
+
+effects: install-dev  ## measure what each parameter changes, into docs/effects.md and its picture
+	@$(BIN)/python -m benchmarks.effects
 
 clean:  ## remove what was made here, except the data in .local
 	@rm -rf .venv .bootstrap var *.egg-info .coverage .*_cache .hypothesis
