@@ -10,8 +10,8 @@ export PYTHONDONTWRITEBYTECODE :=
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: install  ## show all six tools at work, on this machine
-	@$(BIN)/packshot demo
+demo: install  ## show all six tools at work, on our photos or PHOTOS=folder of yours
+	@$(BIN)/packshot demo $(if $(PHOTOS),--photos "$(PHOTOS)")
 
 up: install  ## run the whole house in this terminal
 	@$(BIN)/packshot up
