@@ -74,7 +74,7 @@ class Page:
     def save(self, to: Path, bottom: int) -> None:
         """Write the page, cut to this length."""
         page = self.paper.crop((0, 0, WIDTH, bottom))
-        page.save(to, "PNG", compress_level=9)
+        page.save(to, "PNG")  # a tighter compression saves three bytes of a hundred, and takes seconds
         if to.stat().st_size > MAX_BYTES:
             page.quantize(256, Image.Quantize.MEDIANCUT).save(to, "PNG", optimize=True)
 

@@ -11,14 +11,14 @@ from embedded.demo_photos import Product
 #: The scene that is masked and filled, and that both runs come to; its prompt is a template's.
 TEMPLATE = {
     "name": "On a marble table",
-    "prompt": "a photo of trigger_keyword on a white marble table in a studio, warm light",
+    "prompt": "trigger_keyword on a white marble table in a studio, warm light",
 }
 
 #: The scenes beside it, with the seed of each, by a word for the name of its step.
 SCENES = {
-    "beach": ("a photo of {} on a sandy beach at sunset, golden light", 11),
-    "forest": ("a photo of {} on the grass of a misty green forest, morning light", 23),
-    "night": ("a photo of {} in a neon city at night, on wet glossy concrete", 42),
+    "beach": ("{} on a sandy beach at sunset, golden light", 11),
+    "forest": ("{} on the grass of a misty green forest, morning light", 23),
+    "night": ("{} in a neon city at night, on wet glossy concrete", 42),
 }
 
 #: Differences that make it quick, where nobody looks at the pictures.

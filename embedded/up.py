@@ -17,15 +17,18 @@ TABLE = """
 Packshot is up.
 
   API      {api}
-  Docs     {api}/docs
   Flower   {flower}   user packshot, password {password}
   Data     {data}
   Logs     {logs}
 
-Try, in another terminal:
-  curl {api}/api/tools
-  packshot doctor
-  set -a; . {env}; set +a    (then Python and celery reach this house, too)
+What to do next:
+  1. Open {api}/docs and try a tool in the browser.
+  2. See all six tools at work in this house, from a second terminal:
+       make demo                  on the photos that we ship
+       make demo PHOTOS=folder    on 1 to 20 photos of your own
+  3. Do it by hand: "One flow by curl" in README.md, with B={api}
+     For a Python or celery of yours: set -a; . {env}; set +a
+  Flower shows the workers and every task meanwhile.
 
 Ctrl-C stops it as soon as the running tasks are done, a second Ctrl-C at once.
 """
