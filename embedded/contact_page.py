@@ -80,8 +80,9 @@ class Page:
 
 
 def plain(text: str) -> str:
-    """Write a text with the letters that the typeface has: those of ASCII."""
-    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    """Write a text with the letters that the typeface has, those of ASCII; empty if more than accents would be lost."""
+    letters = [letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter)]
+    return "".join(letters) if all(map(str.isascii, letters)) else ""
 
 
 def broken(text: str, size: int, width: int, lines: int) -> Iterator[str]:

@@ -96,8 +96,7 @@ def draw_inpainted(page: Page, story: Story, top: int) -> int:
         cell = first._replace(left=first.left + column * (first.width + GAP), top=top + row * (first.height + LABEL))
         page.paste(name, picture, cell)
         page.write(caption, (cell.left, cell.bottom + 12), SMALL, QUIET)
-    left = first.left + 2 * (first.width + GAP)
-    large = Box(left, top, RIGHT - left, cell.bottom - top)
+    large = large_cell(top)
     page.paste("inpainted", story.inpainted.picture(), large)
     return page.write("inpainted", (large.left, large.bottom + 12), SMALL, QUIET)
 
@@ -147,6 +146,12 @@ def grid(top: int, count: int, columns: int) -> list[Box]:
     side = int(step) - GAP
     places = [divmod(number, columns) for number in range(count)]
     return [Box(PICTURES + round(column * step), top + row * (side + GAP), side, side) for row, column in places]
+
+
+def large_cell(top: int) -> Box:
+    """Lay out what is shown large: as wide as two scenes, as high as two and the words between them."""
+    _, _, left, _ = grid(top, SCENES, SCENES)
+    return left._replace(width=RIGHT - left.left, height=2 * left.height + LABEL)
 
 
 def overlaid(scene: Image.Image, mask: Image.Image) -> Image.Image:

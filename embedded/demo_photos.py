@@ -45,17 +45,20 @@ def own(folder: Path, name: str | None) -> Product:
     """Read the photos in a folder. Raises InvalidInput, with a sentence, for what would fail later on."""
     if not folder.is_dir():
         raise InvalidInput(f"There is no folder {folder}: name the one that your photos are in.")
-    paths = find(folder)
+    try:
+        paths = find(folder)
+        heic = [path for path in folder.iterdir() if path.suffix.lower() in UNREADABLE]
+    except OSError as no:
+        raise InvalidInput(f"{folder} cannot be read ({no.strerror}): mend that, or name another folder.") from no
     if len(paths) > MOST:
         raise InvalidInput(f"{folder} holds {len(paths)} photos: keep the best, {MOST} at most.")
-    passed_over = sum(path.suffix.lower() in UNREADABLE for path in folder.iterdir())
     if not paths:
-        why = f" {HEIC}." if passed_over else ""
+        why = f" {HEIC}." if heic else ""
         raise InvalidInput(f"{folder} holds no photo: put 1 to {MOST} PNG, JPEG or WebP files into it.{why}")
     named = (name or folder.resolve().name).encode(errors="replace").decode().strip() or "Product"
     word = trigger_word(named)
     TRAIN.check_given({"model_name": named, "trigger_word": word})
-    remark = f"{passed_over} of the photos left out: {HEIC}." if passed_over else ""
+    remark = f"{len(heic)} HEIC left out. {HEIC}." if heic else ""
     return Product(named, word, [read(path) for path in paths], remark)
 
 
@@ -78,5 +81,5 @@ def read(path: Path) -> bytes:
 
 def trigger_word(name: str) -> str:
     """Derive a word that no language has: Tasche Müller gives TOK_TASCHE_MULLER."""
-    letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    letters = unicodedata.normalize("NFKD", name.casefold()).encode("ascii", "ignore").decode()
     return f"TOK_{re.sub('[^A-Z0-9]+', '_', letters.upper())[:60].strip('_') or 'PRODUCT'}"
