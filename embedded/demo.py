@@ -67,7 +67,6 @@ def run(data: Path, wishes: Wishes, out: Path, product: Product, *, small: bool 
             report = Report(out, screen, stage.address("api") if stage.joined else None)
             return play(stage, report, Script(product, small))
     except KeyboardInterrupt:
-        screen.clear()
         screen.say("Stopped before the end, as you asked.")
         return 130
 
@@ -76,9 +75,9 @@ def play(stage: Stage, report: Report, script: Script) -> int:
     """Do both runs, and say what came of them."""
     begun = time.monotonic()
     try:
-        run_both(stage, report, script)
+        with report.whole():
+            run_both(stage, report, script)
     except ToolError as problem:
-        report.stop()
         where = f"Look into the logs in {stage.house.logs}, or ask packshot doctor."
         report.screen.say(f"\n{report.failed()}{problem}\n\n{where}")
         return 1

@@ -6,7 +6,6 @@ from rich import box
 from rich.table import Table
 
 from embedded.demo_report import Report
-from embedded.demo_screen import TITLE
 
 #: How a run is called.
 RUNS = {"http": "over HTTP", "celery": "as a Celery chain"}
@@ -21,7 +20,7 @@ def show(report: Report, seconds: float, next_steps: Sequence[tuple[str, str]]) 
     screen.say(
         f"\nAll {len(report.steps)} steps of both runs completed in {seconds:.0f} s; every file opens to its end."
     )
-    show_steps(report, seconds)
+    screen.show(table(report, seconds))
     if report.warnings():
         screen.say("What the tools say of their own results:")
         screen.show(listed([(tool.replace("_", " "), message) for tool, message in report.warnings()], "dim"))
@@ -33,29 +32,19 @@ def show(report: Report, seconds: float, next_steps: Sequence[tuple[str, str]]) 
     screen.show(listed(next_steps))
 
 
-def show_steps(report: Report, seconds: float) -> None:
-    """Show a table; on a terminal too narrow for its addresses, each of them gets a line of its own."""
-    longest = max(len(report.address(step)) for step in report.steps)
-    if longest + BESIDE <= report.screen.console.width:
-        report.screen.show(table(report, seconds))
-        return
-    for run, called in RUNS.items():
-        report.screen.say(f"\n  {called}", "bold")
-        for step in report.of(run):
-            report.screen.line(step.status, step.title, step.seconds, report.address(step))
-    report.screen.say(f"\n  {'total':<{TITLE + 3}}{seconds:6.1f} s\n", "bold")
-
-
 def table(report: Report, seconds: float) -> Table:
-    """Lay out the steps, their seconds and what they made."""
+    """Lay out the steps, their seconds, and where to open what they made: an address that has room, else a file."""
+    addresses = {step: report.address(step) for step in report.steps}
+    if max(map(len, addresses.values())) + BESIDE > report.screen.console.width:
+        addresses = {step: step.local for step in report.steps}
     laid = Table(box=box.SIMPLE_HEAD, header_style="dim")
     laid.add_column("step", no_wrap=True)
     laid.add_column("seconds", justify="right", no_wrap=True)
-    laid.add_column("open" if report.base else "file", no_wrap=True)
+    laid.add_column("made", overflow="fold")
     for run, called in RUNS.items():
         laid.add_row(called, style="bold")
         for step in report.of(run):
-            laid.add_row(f"  {step.title}", f"{step.seconds:.1f}", report.address(step))
+            laid.add_row(f"  {step.title}", f"{step.seconds:.1f}", addresses[step])
         laid.add_section()
     laid.add_row("total", f"{seconds:.1f}", style="bold")
     return laid

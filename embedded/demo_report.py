@@ -49,6 +49,11 @@ class Step:
         return " ".join(filter(None, (self.tool, self.scene)))
 
     @property
+    def local(self) -> str:
+        """Where its file lies on this machine; empty if it left none."""
+        return self.file.as_posix() if self.file else ""
+
+    @property
     def tell(self) -> Tell:
         """What hears how far it is."""
         return self.bar.tell
@@ -70,7 +75,7 @@ class Step:
         """Show it as the report does."""
         return {
             "step": self.name, "tool": self.tool, "status": self.status, "seconds": round(self.seconds, 2),
-            "r2_path": self.r2_path, "file": self.file and self.file.as_posix(),
+            "r2_path": self.r2_path, "file": self.local or None,
         }  # fmt: skip
 
 
@@ -120,7 +125,7 @@ class Report:
             step.status = "failed"
             raise
         finally:
-            self.close(step)  # also when Ctrl-C leaves it running: its bar must go
+            self.close(step)
 
     def close(self, step: Step) -> None:
         """Stop the clock of a step, take its bar away, and say what came of it."""
@@ -130,17 +135,21 @@ class Report:
         step.bar.close()
         self.screen.line(step.status, step.title, step.seconds, self.address(step))
 
-    def stop(self) -> None:
-        """Close the steps that were left when another one failed."""
-        for step in self.steps:
-            if step.status == "running":
-                self.close(step)
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Do all steps: none is left open, whatever ends them, or its bar would go on."""
+        try:
+            yield
+        finally:
+            for step in self.steps:
+                if step.status == "running":
+                    self.close(step)
 
     def address(self, step: Step) -> str:
         """Say where to open what a step made; empty if it made nothing that can be opened."""
         if self.base and step.path:
             return self.base + step.path
-        return step.file.as_posix() if step.file else ""
+        return step.local
 
     def write(self) -> None:
         """Write all down."""
