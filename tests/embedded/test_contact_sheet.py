@@ -187,16 +187,17 @@ def test_prompt_and_seed_stand_below_each_scene(story: Story, tmp_path: Path) ->
 
 
 def test_the_busiest_pictures_make_no_file_that_is_too_large(story: Story, tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+
     def noise(box: Box) -> Image.Image:
         """Make what no compression shrinks, in the size that it is shown in, as another would soften it."""
-        chance = np.random.default_rng(0)
         return Image.fromarray(chance.integers(0, 256, (box.height, box.width, 3), dtype=np.uint8))
 
     cell, large = contact_sheet.grid(0, 4, 4)[0], contact_sheet.large_cell(0)
-    scene = Made(saved(tmp_path, "scene.png", noise(cell)), story.scenes[0].params)
+    scenes = [Made(saved(tmp_path, f"{number}.png", noise(cell)), story.scenes[0].params) for number in range(4)]
     inpainted = Made(saved(tmp_path, "inpainted.png", noise(large)), story.inpainted.params)
     photos = [png(noise(box)) for box in contact_sheet.small_cells(0, 20)]
-    busiest = replace(story, scenes=[scene] * 4, inpainted=inpainted, photos=photos, reference=png(noise(cell)))
+    busiest = replace(story, scenes=scenes, inpainted=inpainted, photos=photos, reference=png(noise(cell)))
     contact_sheet.draw(busiest, tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").stat().st_size < MAX_BYTES
 
