@@ -88,7 +88,7 @@ def demo(*, photos: Path | None, name: str | None, small: bool, out: Path) -> No
 
     if name and not photos:
         raise click.UsageError("--name goes with --photos: it is your product that it names.")
-    product = demo_photos.own(photos, name) if photos else demo_photos.shipped()
+    product = demo_photos.own(photos.expanduser(), name) if photos else demo_photos.shipped()
     sys.exit(run(data_dir(), wishes(), out, product, small=small))
 
 

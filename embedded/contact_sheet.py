@@ -82,7 +82,8 @@ def draw_scenes(page: Page, story: Story, top: int) -> int:
 def draw_inpainted(page: Page, story: Story, top: int) -> int:
     """Show the mask, over its scene and as it is, the reference, and large what came of them."""
     told = story.inpainted.params
-    draw_caption(page, top, "inpainted: the product from another side", told["prompt"], f"seed {told['seed']}")
+    side = "another side" if len(story.photos) > 1 else "its photo"
+    draw_caption(page, top, f"inpainted: the product from {side}", told["prompt"], f"seed {told['seed']}")
     scene, mask = story.scenes[0].picture(), story.mask.picture()
     small = [
         ("scene", "the scene", scene),

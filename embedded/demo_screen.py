@@ -36,8 +36,10 @@ class Screen:
         mark = (good, "green") if status == "completed" else (bad, "red")
         begun = Text.assemble("  ", mark, f" {title:<{TITLE}} ", (f"{seconds:6.1f} s", "dim"))
         ended = address if status == "completed" else status
-        room = self.console.width - len(begun) - 3
-        self.console.print(begun.append("   " if len(ended) <= room else "\n  ").append(ended))
+        if ended:
+            room = self.console.width - len(begun) - 3
+            begun.append("   " if len(ended) <= room else "\n  ").append(ended)
+        self.console.print(begun)
 
     def show(self, what: RenderableType) -> None:
         """Print what knows its own form, such as a table."""
