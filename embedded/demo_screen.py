@@ -37,8 +37,8 @@ class Screen:
         begun = Text.assemble("  ", mark, f" {title:<{TITLE}} ", (f"{seconds:6.1f} s", "dim"))
         ended = address if status == "completed" else status
         if ended:
-            room = self.console.width - len(begun) - 3
-            begun.append("   " if len(ended) <= room else "\n  ").append(ended)
+            room = self.console.width - len(ended)
+            begun.append("   " if room >= len(begun) + 3 else "\n    " if room >= 4 else "\n  ").append(ended)
         self.console.print(begun)
 
     def show(self, what: RenderableType) -> None:
@@ -64,7 +64,7 @@ class Screen:
     def columns(self) -> Progress:
         """Lay the bars out."""
         return Progress(
-            TextColumn(""),  # so that a bar stands where its line will
+            TextColumn(" "),  # so that a bar stands where its line will
             SpinnerColumn("line" if self.console.options.ascii_only else "dots"),
             TextColumn("{task.description}", table_column=Column(min_width=TITLE, no_wrap=True)),
             BarColumn(bar_width=BAR),
