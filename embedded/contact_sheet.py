@@ -60,7 +60,7 @@ def draw_photos(page: Page, story: Story, top: int) -> int:
 def draw_cutouts(page: Page, story: Story, top: int) -> int:
     """Show what the model has learned from."""
     cutouts = list(story.cut())
-    draw_caption(page, top, counted(len(cutouts), "cut-out"), "what the model has learned from")
+    draw_caption(page, top, counted(len(cutouts), "cut-out"), "what the model learned")
     cells = small_cells(top, len(cutouts))
     for number, (cutout, cell) in enumerate(zip(cutouts, cells, strict=True), start=1):
         page.fill(cell, WHITE)
