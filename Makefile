@@ -5,7 +5,7 @@ PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint lock bench calibrate effects clean install install-dev
+.PHONY: help demo up test lint docs lock bench calibrate effects clean install install-dev
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,11 @@ lint: install-dev  ## check form, types and the arrows between rooms
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+docs: install-dev  ## build the docs site, and say where to open it
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "The docs are built. Open var/site/index.html; or, with a search, http://127.0.0.1:8000 after"
+	@echo "  $(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory var/site"
 
 lock: install-dev  ## compile both locks anew
 	@$(COMPILE) --extra preview --extra embedded pyproject.toml -o requirements.lock
