@@ -44,7 +44,7 @@ bench: install-dev  ## measure, into var/bench/latest.json
 	@$(BIN)/python -m benchmarks.bench
 
 calibrate: install-dev  ## fit how sure the preview engine is of an outline, into var/calibrate/latest.json
-	@$(BIN)/python -m benchmarks.calibrate
+	@$(BIN)/python -m benchmarks.calibrate && $(BIN)/python -m benchmarks.strangers
 
 bench-engine: install-dev  ## time the preview engine, into var/engine/latest.json
 	@$(BIN)/python -m benchmarks.engine
