@@ -57,7 +57,7 @@ def check(tool: Tool, given: dict[str, Any]) -> Params:
     """Check all that can be checked now, and let the files in."""
     tool.check(given)  # before gaps are looked for: a misspelt field is no missing one
     params = bind(tool, given)
-    if any(kind.name in life.LOOKUPS for kind in tool.takes.values()):
+    if any(kind.name in life.IDS for kind in tool.takes.values()):
         with transaction() as session:
             life.look_up(session, tool, params)
     return admit(tool, params).settle()

@@ -38,6 +38,9 @@ LOOKUPS: dict[str, Callable[[Session, Any], dict[str, Any]]] = {
     "lora": models.find_ready, "object": models.find_named, "template": templates.find,
 }  # fmt: skip
 
+#: Those that are ids, so that what they name may not be there; an object's name is none, and means itself.
+IDS = frozenset(LOOKUPS) - {"object"}
+
 
 def lock(session: Session, job_id: UUID) -> Job | None:
     """Lock a job for a transition."""

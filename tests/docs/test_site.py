@@ -14,8 +14,8 @@ from mkdocs.exceptions import PluginError
 from api import openapi
 from scripts import pages as hooks
 from tests.docs.blocks import ROOT
+from tests.tools.seed import OURS
 from tools import errors
-from tools.catalog import TOOLS
 from tools.contract import Tool
 
 
@@ -63,7 +63,7 @@ def test_no_page_loads_anything_from_a_stranger(site: Path) -> None:
     assert [address for address in found if re.match(r"(https?:)?//", address)] == []
 
 
-@pytest.mark.parametrize("tool", TOOLS.values(), ids=list(TOOLS))
+@pytest.mark.parametrize("tool", OURS.values(), ids=list(OURS))
 def test_each_tool_has_a_page_with_all_its_params_and_fields(site: Path, tool: Tool) -> None:
     _, _, page = read(site, f"tools/{tool.name}.html").partition('id="params"')
     params, _, rest = page.partition('id="answer"')
@@ -74,7 +74,7 @@ def test_each_tool_has_a_page_with_all_its_params_and_fields(site: Path, tool: T
 
 def test_the_api_page_has_every_route_and_every_code(site: Path) -> None:
     page = read(site, "api.html")
-    for path, verbs in openapi.describe(list(TOOLS.values()), "")["paths"].items():
+    for path, verbs in openapi.describe(list(OURS.values()), "")["paths"].items():
         for verb in verbs:
             assert f"<code>{verb.upper()} {path}</code>" in page
     for error in errors.every():
@@ -83,7 +83,7 @@ def test_the_api_page_has_every_route_and_every_code(site: Path) -> None:
 
 def test_a_tools_page_names_what_its_handler_can_raise(site: Path) -> None:
     told = {name: {code for code in ("object_not_found", "mask_unusable", "model_not_ready", "bad_archive")
-                   if f"<code>{code}</code>" in read(site, f"tools/{name}.html")} for name in TOOLS}  # fmt: skip
+                   if f"<code>{code}</code>" in read(site, f"tools/{name}.html")} for name in OURS}  # fmt: skip
     assert told["mask"] == {"object_not_found"}
     assert told["inpaint"] == {"object_not_found", "mask_unusable"}
     assert told["train"] == {"object_not_found", "bad_archive"}
