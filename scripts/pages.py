@@ -1,6 +1,6 @@
 """Hooks of the docs site: what can be made from the code is made when the site is built, so that none of it is stale.
 
-A page marks the place with a comment, such as `<!-- params: mask -->`.
+A page marks the place with a comment on a line or in a cell of its own, such as `<!-- params: mask -->`.
 """
 
 import re
@@ -12,7 +12,7 @@ from mkdocs.exceptions import PluginError
 from scripts import pages_api, pages_tools
 from tools import catalog
 
-MARK = re.compile(r"<!-- (\w+): (\w+) -->")
+MARK = re.compile(r"(?:^|(?<=\| ))<!-- (\w+): (\w+) -->(?=$| \|)", re.MULTILINE)
 
 #: What a mark can ask for → who writes it; it is told what stands behind the colon.
 WRITERS: dict[str, Callable[[str], str]] = {
