@@ -14,8 +14,9 @@ from db.base import soon, transaction
 from db.intake import Planned
 from db.jobs import THROTTLED, THROTTLED_S, Attempt, Job
 from storage.door import admit
+from tasks import answers
 from tasks.app import app
-from tasks.remotes import queue
+from tasks.remotes.choice import endpoint_of
 from tools.binding import Handed, bind
 from tools.catalog import TOOLS
 from tools.contract import Params, Tool
@@ -97,7 +98,7 @@ def advance(call: Call) -> dict[str, Any] | None:
     if job.status == "pending" and job.params is None:
         job, attempt = step(call, prepare(call))
     if attempt:
-        queue.submit(attempt.id)
+        answers.submit(job)
     if job.error:
         raise recall(job.error)
     return job.result
@@ -176,8 +177,8 @@ def begin(session: Session, job: Job, call: Call) -> Attempt | None:
         return None
     if tool.trains:
         models.expect(session, job.id, params.model_dump())
-    attempt = job.start(job.params or {}, found, call.park())
-    job.submitted(queue.name(attempt.id))
+    attempt = job.start(job.params or {}, found, call.park(), endpoint_of(tool.name))
+    answers.name(job)
     return attempt
 
 
