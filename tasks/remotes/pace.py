@@ -4,7 +4,7 @@ from threading import Lock
 from time import monotonic
 
 #: The shortest and the longest time between two looks, in seconds: people watch the progress.
-SHORTEST_S, LONGEST_S = 1.0, 10.0
+SHORTEST_S, LONGEST_S = 1.0, 5.0
 
 
 def pace_s(age_s: float, usual_s: float) -> float:

@@ -1,7 +1,7 @@
 """RunPod as a remote: an attempt is a job on an endpoint; who runs it, and what it came to, is also in the bucket."""
 
 import logging
-from functools import cache, lru_cache
+from functools import cache
 from time import monotonic
 from typing import Any
 
@@ -155,14 +155,15 @@ def where(attempt: Attempt) -> str:
 
 
 def usual_s(tool: str) -> float:
-    """Say how long a tool takes, in seconds: as of late, or a tenth of its time limit."""
-    return learned_s(tool, int(monotonic() // LEARN_S)) or catalog.find(tool).limits.timeout_s / 10
+    """Say how long a tool takes, in seconds: as of late, or a tenth of its time limit. Learned once a minute."""
+    known_s, at = learned.get(tool, (None, -LEARN_S))
+    if monotonic() - at >= LEARN_S and (known_s := runs.usual_s(tool)) is not None:
+        learned[tool] = known_s, monotonic()
+    return catalog.find(tool).limits.timeout_s / 10 if known_s is None else known_s
 
 
-@lru_cache(maxsize=64)
-def learned_s(tool: str, _minute: int) -> float | None:
-    """Learn how long a tool takes, once a minute."""
-    return runs.usual_s(tool)
+#: How long each tool takes, and when this process learned it.
+learned: dict[str, tuple[float | None, float]] = {}
 
 
 @cache
