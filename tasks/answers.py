@@ -53,8 +53,11 @@ def replace(job_id: UUID, attempt_id: UUID) -> None:
         job = life.lock(session, job_id)
         if job is None or job.attempt is None or job.attempt.id != attempt_id:
             return
+        lost = job.attempt
         if fresh := job.lose(endpoint_of(job.tool)):
             name(job)
+            session.flush()
+            session.refresh(lost)  # the database has told the time of its end, which is read below
         else:
             life.poison(session, job)
     if fresh:
