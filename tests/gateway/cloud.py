@@ -86,6 +86,7 @@ class Cloud:
         self.works: dict[str, Work] = {}
         self.stops: dict[str, list[str]] = defaultdict(list)
         self.lines: dict[str, set[Any]] = defaultdict(set)
+        self.customers: set[Any] = set()
         self.silent_since: dict[str, float] = {}
         self.faults: dict[str, list[Fault]] = defaultdict(list)
         self.calls: Counter[str] = Counter()

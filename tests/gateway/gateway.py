@@ -69,6 +69,11 @@ class Gateway:
             "RUNPOD_WEBHOOK_PING": f"{at}/ping/$RUNPOD_POD_ID?gpu=TEST",
         }  # fmt: skip
 
+    @property
+    def lines(self) -> set[object]:
+        """The connections by which jobs were asked about."""
+        return self.cloud.customers
+
     def fail(self, op: str, *faults: Fault) -> None:
         """Let the next calls of an operation go wrong."""
         self.cloud.faults[op].extend(faults)

@@ -71,6 +71,7 @@ class Routes:
 
     async def status(self, request: web.Request) -> web.Response:
         """Show a job."""
+        self.cloud.customers.add(request.transport)
         return web.json_response(self.find(request).show())
 
     async def cancel(self, request: web.Request) -> web.Response:

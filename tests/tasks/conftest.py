@@ -23,4 +23,6 @@ def far(database: str, s3: object, tmp_path_factory: pytest.TempPathFactory) -> 
     with built(Processes(tmp_path_factory.mktemp("far"))) as far:
         far.hire("w1", "w2")
         yield far
-        assert not [line for each in far.house.running.values() for line in each.said().splitlines() if "Error:" in line]
+        assert not [
+            line for each in far.house.running.values() for line in each.said().splitlines() if "Error:" in line
+        ]
