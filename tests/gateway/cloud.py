@@ -75,6 +75,7 @@ class Told:
     """One try to call a webhook."""
 
     remote_id: str
+    #: Seconds since the epoch.
     at: float
     status: int
 
@@ -147,7 +148,7 @@ class Cloud:
 
     def cancel(self, work: Work) -> None:
         """Cancel a job, wherever it is."""
-        self.cancelled_at.setdefault(work.id, time.monotonic())
+        self.cancelled_at.setdefault(work.id, time.time())
         if work.status not in ENDED:
             self.end(work, "CANCELLED")
 

@@ -156,7 +156,7 @@ class Routes:
         body = {**work.show(), "input": work.input, "webhook": work.webhook}
         async with aiohttp.ClientSession() as session:
             for _ in range(3):
-                told = Told(work.id, time.monotonic(), 0)
+                told = Told(work.id, time.time(), 0)
                 self.cloud.told.append(told)
                 try:
                     async with session.post(str(work.webhook), json=body) as answer:
