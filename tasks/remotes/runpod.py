@@ -7,6 +7,7 @@ from typing import Any
 
 from db import runs
 from db.jobs import Attempt, Job
+from db.runs import Meter
 from storage import claims
 from tasks.remotes import endpoint, hook, reading
 from tasks.remotes.endpoint import Gone
@@ -72,10 +73,16 @@ def body(job: Job, attempt: Attempt) -> dict[str, Any]:
 
 def find(attempt: Attempt) -> Answer | None:
     """Look into the bucket: what it came to, or who has it."""
-    if outcome := claims.find_outcome(str(attempt.id)):
-        return Ended(outcome)
+    if ended := find_end(attempt):
+        return ended
     claim = claims.find(str(attempt.id))
     return Taken(claim.remote_id, 1.0) if claim and claim.remote_id else None
+
+
+def find_end(attempt: Attempt) -> Ended | None:
+    """Find in the bucket what an attempt came to; its cost is then what the handler measured."""
+    outcome = claims.find_outcome(str(attempt.id))
+    return Ended(outcome, Meter(execution_ms=round(outcome.seconds * 1000))) if outcome else None
 
 
 def look(job: Job) -> Answer:
@@ -105,22 +112,22 @@ def conclude(job: Job, attempt: Attempt, read: reading.Read) -> Answer:
             return elsewhere(attempt, remote_id)
         case Going(progress, stage, begun):
             age_s, usually_s = runs.hear(attempt.id, progress, stage), usual_s(job.tool)
-            if begun and age_s > 2 * usually_s and (known := claims.find_outcome(str(attempt.id))):
-                return Ended(known)  # RunPod never heard of its end
+            if begun and age_s > 2 * usually_s and (ended := find_end(attempt)):
+                return ended  # RunPod never heard of it
             return Running(pace_s(age_s, usually_s))
 
 
 def elsewhere(attempt: Attempt, remote_id: str) -> Answer:
     """Go on with the job that has the attempt's claim; where nobody has it, none ever will."""
-    if outcome := claims.find_outcome(str(attempt.id)):
-        return Ended(outcome)
+    if ended := find_end(attempt):
+        return ended
     return Taken(remote_id, 1.0) if remote_id and remote_id != attempt.remote_id else Lost()
 
 
 def vanished(job: Job, attempt: Attempt) -> Answer:
     """Say what became of an attempt that RunPod knew and does not know any more."""
-    if outcome := claims.find_outcome(str(attempt.id)):
-        return Ended(outcome)
+    if ended := find_end(attempt):
+        return ended
     claim = claims.take(str(attempt.id), "", "house")
     if claim.remote_id not in {"", attempt.remote_id}:
         return Taken(claim.remote_id, 1.0)

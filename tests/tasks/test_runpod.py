@@ -11,10 +11,12 @@ from db.intake import Asked
 from db.jobs import Event
 from storage import claims
 from tasks import ending
+from tests.api.asking import post
 from tests.conftest import wait_until
 from tests.gateway.cloud import Fault
 from tests.gateway.far import Call, Far
 from tests.nap import NAP
+from tests.tasks.house import read
 
 
 def test_a_job_goes_to_runpod_and_comes_back(far: Far) -> None:
@@ -31,6 +33,14 @@ def test_a_job_goes_to_runpod_and_comes_back(far: Far) -> None:
     assert call.work.policy == {"executionTimeout": 600_000, "ttl": (24 * 3600 + 600) * 1000}
     assert call.work.webhook
     assert call.work.webhook.startswith(f"{far.site}/hooks/runpod/{attempt.id}/")
+
+
+def test_a_waiting_caller_hears_what_it_cost(far: Far) -> None:
+    answer = post(f"{far.site}/api/nap", {"seconds": 0.1})
+    assert answer.status_code == 200
+    job = read(answer.headers["X-Job-Id"])
+    assert answer.headers["X-GPU-Seconds"] == f"{job['gpu_seconds']:g}"
+    assert job["gpu_seconds"] > 0.1
 
 
 def test_progress_is_seen_while_it_runs(far: Far) -> None:

@@ -37,6 +37,7 @@ def test_a_webhook_may_come_before_the_answer_to_the_submission(far: Far) -> Non
     assert call.attempts[0].remote_id is None
     wait_until(lambda: call.attempts[0].remote_id == call.work.id)
     assert call.attempts[0].stop_at is None
+    assert call.now["gpu_seconds"] > 0
     assert call.ran_once()
 
 
