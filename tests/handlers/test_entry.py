@@ -108,6 +108,7 @@ def test_a_stopped_job_ends_when_its_handler_has_ended(diary: Path) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+        assert "ended" in diary.read_text()
 
     asyncio.run(stop())
     assert diary.read_text().split() == ["began", "seed-1", "ended", "seed-1"]

@@ -49,6 +49,16 @@ def test_a_submission_that_is_refused_is_made_again(far: Far) -> None:
     assert call.ran_once()
 
 
+def test_a_submission_that_is_refused_for_as_long_as_it_may_wait_is_given_up(far: Far) -> None:
+    far.gateway.fail("run", *[Fault(status=401)] * 2)
+    call = far.call()
+    wait_until(lambda: call.attempts and (call.attempts[0].sends, call.attempts[0].beat_at) == (1, None))
+    call.age(25 * 3600)
+    job = call.end()
+    assert (job["status"], job["error"]["code"]) == ("expired", "expired")
+    assert call.works == []
+
+
 def test_a_submission_that_nobody_has_heard_of_is_made_again_under_the_same_id(far: Far) -> None:
     far.gateway.fail("run", Fault(status=500), Fault(drop=True), Fault(status=200, body=b"{}"))
     call = far.call()
