@@ -16,6 +16,7 @@ from db.jobs import THROTTLED, THROTTLED_S, Attempt, Job
 from storage.door import admit
 from tasks import answers
 from tasks.app import app
+from tasks.canvas import read_id
 from tasks.remotes.choice import endpoint_of
 from tools.binding import Handed, bind
 from tools.catalog import TOOLS
@@ -41,7 +42,8 @@ class ToolTask(Task[Any, Any]):
         if request.called_directly:
             raise TypeError(f"{self.tool.name} runs as a job: call .delay(…) or .s(…)")
         try:
-            result = advance(Call(self.tool, UUID(request.id), UUID(request.root_id), upstream, given, self.park))
+            root_id = read_id(request.root_id) or UUID(request.id)  # other people's tasks may have any id
+            result = advance(Call(self.tool, UUID(request.id), root_id, upstream, given, self.park))
         except Unavailable as error:
             raise self.retry(exc=error, countdown=AGAIN_S, known=True) from error  # type: ignore[call-arg]  # options are passed on
         if result is None:
