@@ -92,7 +92,7 @@ class Gateway:
 
     def works(self, seed: int) -> list[Work]:
         """Find the jobs that were accepted for a call of nap, by its seed."""
-        return [work for work in list(self.cloud.works.values()) if work.input["params"]["seed"] == seed]
+        return [work for work in list(self.cloud.works.values()) if work.input.get("params", {}).get("seed") == seed]
 
     def accepted(self) -> Counter[str]:
         """Count by attempt how often it was accepted."""

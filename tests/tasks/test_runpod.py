@@ -11,10 +11,12 @@ from db.intake import Asked
 from db.jobs import Event
 from storage import claims
 from tasks import ending
+from tasks.remotes import reading
 from tests.api.asking import post
 from tests.conftest import wait_until
 from tests.gateway.cloud import Fault
 from tests.gateway.far import Call, Far
+from tests.gateway.gateway import ENDPOINT
 from tests.nap import NAP
 from tests.tasks.house import read
 
@@ -181,3 +183,20 @@ def test_each_end_is_told_once_however_often_runpod_tells_it(far: Far) -> None:
         names = session.scalars(select(Event.name).where(Event.job_id == call.attempts[0].job_id)).all()
     assert names.count("completed") == 1
     assert call.ran_once()
+
+
+def test_what_their_worker_makes_of_an_exception_is_read(far: Far) -> None:
+    work = far.gateway.cloud.accept(ENDPOINT, {"input": {"not": "one of ours"}})
+    wait_until(lambda: work.status == "FAILED")
+    meant = reading.read(work.show())
+    assert isinstance(meant, reading.Over)
+    assert meant.outcome.error
+    assert (meant.outcome.error["code"], meant.outcome.error["exception"]) == ("handler_failed", "<class 'KeyError'>")
+
+
+def test_a_job_that_kills_its_workers_is_given_up_by_runpod(far: Far) -> None:  # the last test: no worker is left
+    call = far.call(fate="die")
+    job = call.end()
+    assert (job["status"], job["error"]["code"]) == ("failed", "handler_failed")
+    assert far.gateway.executed()[str(call.attempts[0].id)] == 2
+    assert [far.gateway.accepted()[str(one.id)] for one in call.attempts] == [1]
