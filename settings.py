@@ -1,10 +1,14 @@
 """What the environment tells us, read once and checked."""
 
+import re
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+#: Characters that a secret must have, so that nobody guesses it.
+SHORTEST_SECRET = 16
 
 
 def use_psycopg2(url: str) -> str:
@@ -13,6 +17,13 @@ def use_psycopg2(url: str) -> str:
     if not found or scheme not in {"postgres", "postgresql", "postgresql+psycopg2"}:
         raise ValueError("give a URL like postgresql://user:password@host:5432/name")
     return f"postgresql+psycopg2://{rest}"
+
+
+def check_pairs(text: str) -> str:
+    """Refuse what is not `tool=endpoint` by commas."""
+    if text and not re.fullmatch(r"\s*\w+=[\w-]+\s*(,\s*\w+=[\w-]+\s*)*", text):
+        raise ValueError("give tool=endpoint, by commas, like generate=abc123,mask=def456")
+    return text
 
 
 class Settings(BaseSettings):
@@ -33,6 +44,19 @@ class Settings(BaseSettings):
     aws_secret_access_key: SecretStr = Field(SecretStr("packshot"), description="And its secret.")
 
     engine: Literal["preview", "gpu"] = Field("preview", description="What does the tools: the CPU preview, or a GPU.")
+    runpod_api_key: SecretStr = Field(SecretStr(""), description="The key of your RunPod account.")
+    runpod_endpoints: Annotated[str, AfterValidator(check_pairs)] = Field(
+        "",
+        description="Tools that RunPod does, as generate=<endpoint id>,mask=<endpoint id>; others stay on our queue.",
+    )
+    runpod_base_url: str = Field("https://api.runpod.ai/v2", description="Where RunPod's endpoints are reached.")
+    public_url: str = Field(
+        "", description="Where RunPod reaches this API, to tell of ended jobs; empty means that it is only asked."
+    )
+    hook_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Signs the addresses that RunPod tells: any 16 characters or more, the same everywhere.",
+    )
     packshot_tools: str = Field("", description="Tools that this API serves, by commas; empty means all.")
     sync_wait_s: float = Field(300, ge=0, le=3600, description="Seconds a synchronous call waits before it gets a 202.")
     max_upload_bytes: int = Field(512 * 2**20, ge=2**20, description="The largest upload, in bytes.")
@@ -41,6 +65,21 @@ class Settings(BaseSettings):
     packshot_data_dir: str = Field(".local", description="Where the embedded servers keep their data.")
     api_port: int = Field(0, ge=0, le=65535, description="Port of the embedded API; 0 picks 5000, or a free one.")
     flower_port: int = Field(0, ge=0, le=65535, description="Port of the embedded Flower; 0 picks 5555, or a free one.")
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """The RunPod endpoint of each tool that has one."""
+        pairs = (pair.strip().split("=") for pair in self.runpod_endpoints.split(",") if pair.strip())
+        return dict(pairs)
+
+    @model_validator(mode="after")
+    def check_runpod(self) -> Self:
+        """Refuse half of what RunPod needs."""
+        if self.runpod_endpoints and not self.runpod_api_key.get_secret_value():
+            raise ValueError("RUNPOD_ENDPOINTS needs RUNPOD_API_KEY: make a key in RunPod's console")
+        if self.runpod_endpoints and self.public_url and len(self.hook_secret.get_secret_value()) < SHORTEST_SECRET:
+            raise ValueError("PUBLIC_URL needs a HOOK_SECRET of 16 characters or more: openssl rand -hex 32 makes one")
+        return self
 
 
 @cache

@@ -53,6 +53,7 @@ JOB = {
         "result": {"type": ["object", "null"], "description": "What the synchronous route answers."},
         "stage": {"type": "string", "description": "Says more than the status, and is free to grow."},
         "progress": {"type": "number", "minimum": 0, "maximum": 1},
+        "gpu_seconds": {"type": "number", "minimum": 0, "description": "Seconds on a GPU that it cost, all attempts."},
         "error": {"type": ["object", "null"], "description": "As in a problem document."},
     },
 }

@@ -179,6 +179,13 @@ def of_house() -> Iterator[Operation]:
         Operation("post", "/api/jobs/{job_id}/cancel", "cancel_job", "Cancel a job; an ended one stays.", {"200": JOB}),
         Operation("post", "/api/uploads", "upload", "Bring a picture into the bucket.", {"201": OBJECT}, form=image),
         Operation("get", "/api/tools", "list_tools", "List the tools and their schemas.", {"200": OBJECT}),
+        Operation(
+            "post",
+            "/hooks/runpod/{attempt_id}/{mark}",
+            "hear_runpod",
+            "Told by RunPod alone: an attempt has ended.",
+            {"200": {}},
+        ),
         Operation("get", "/health", "get_health", "Say that the API answers.", {"200": OBJECT}),
         Operation("get", "/ready", "get_ready", "Name what is checked, and how it is.", {"200": OBJECT, "503": OBJECT}),
     )

@@ -79,6 +79,7 @@ def answer(job_id: UUID, preference: Preference, *, replayed: bool) -> Response:
     else:
         response = accepted(job_id, job["status"])
     response.headers.update({"X-Engine": job["engine"]} if job["engine"] else {})
+    response.headers.update({"X-GPU-Seconds": f"{job['gpu_seconds']:g}"} if job["ended_at"] else {})
     return finish(response, job_id, preference, replayed=replayed)
 
 

@@ -48,22 +48,36 @@ class Attempt(Base):
         Index("uq_attempts_job_id_n", "job_id", "n", unique=True),
         # Two live runs of one job never exist.
         Index("uq_attempts_live", "job_id", unique=True, postgresql_where=text("ended_at IS NULL")),
+        Index("ix_attempts_stop_at", "stop_at", postgresql_where=text("stop_at IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     n: Mapped[int] = mapped_column(SmallInteger)
+    #: The RunPod endpoint that does it; NULL = our own queue.
+    endpoint: Mapped[str | None]
     #: What the remote calls it; NULL = nobody knows yet whether the remote has it.
     remote_id: Mapped[str | None]
-    #: Who runs it, since when, and when he last said so.
+    #: Who runs it, since when, and when it was last heard of or handed over.
     worker: Mapped[str | None]
     claimed_at: Mapped[datetime | None] = mapped_column(Moment)
     beat_at: Mapped[datetime | None] = mapped_column(Moment)
     outcome: Mapped[dict[str, Any] | None]
     #: How often it was handed to the remote.
     sends: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
+    #: Milliseconds that it waited for a worker, and that it ran on a GPU: these are paid.
+    delay_ms: Mapped[int | None]
+    execution_ms: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=text("clock_timestamp()"))
     ended_at: Mapped[datetime | None] = mapped_column(Moment)
+    #: We ended it, the remote may not know: when somebody must see to it that it stops there; NULL = nobody.
+    stop_at: Mapped[datetime | None] = mapped_column(Moment)
+
+    def close(self, *, stop: bool) -> None:
+        """End it; with `stop`, the remote has not said so, and must be told."""
+        self.ended_at = soon(0)
+        if stop and self.endpoint:
+            self.stop_at = soon(0)
 
 
 class Job(Base):
@@ -104,6 +118,8 @@ class Job(Base):
     params: Mapped[dict[str, Any] | None]
     found: Mapped[dict[str, Any] | None]
     progress: Mapped[float] = mapped_column(Float, default=0.0, server_default="0")
+    #: Seconds on a GPU that all its attempts cost.
+    gpu_seconds: Mapped[float] = mapped_column(Float, default=0.0, server_default="0")
     result: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
     #: What its last attempt came to, with engine, warnings and facts.
@@ -138,24 +154,36 @@ class Job(Base):
         self.signature, self.stage, self.due_at = signature, stage, due_at
         self._tell(stage)
 
-    def start(self, params: dict[str, Any], found: dict[str, Any], signature: dict[str, Any]) -> Attempt:
+    def start(
+        self, params: dict[str, Any], found: dict[str, Any], signature: dict[str, Any], endpoint: str | None = None
+    ) -> Attempt:
         """→ processing, with an attempt as an intent. From the commit on, the job is parked."""
         self.params, self.found, self.signature = params, found, signature
         self.status, self.started_at = "processing", soon(0)
-        return self._try("started")
+        return self._try("started", endpoint)
 
-    def submitted(self, remote_id: str) -> None:
+    def submitted(self, remote_id: str, again_s: float = LOOK_AGAIN_S) -> None:
         """Note what the remote calls the attempt."""
         if self.attempt:  # it may have ended before the word of its beginning came
-            self.attempt.remote_id, self.due_at = remote_id, soon(LOOK_AGAIN_S)
+            self.attempt.remote_id, self.due_at = remote_id, soon(again_s)
 
-    def lose(self) -> Attempt | None:
+    def submitted_late(self, attempt_id: UUID, remote_id: str) -> bool:
+        """Note what the remote calls an attempt that has ended meanwhile; True: by our word, so it must stop there."""
+        ended = next((one for one in self.attempts if one.id == attempt_id and one.ended_at is not None), None)
+        if ended is None or ended.remote_id is not None:
+            return False
+        ended.remote_id = remote_id
+        if self.outcome is None:
+            ended.close(stop=True)
+        return self.outcome is None
+
+    def lose(self, endpoint: str | None = None) -> Attempt | None:
         """Give up the attempt, which is proved dead, and make a new one; None after the last."""
         lost = self.attempt
         if lost is None or len(self.attempts) >= MOST_ATTEMPTS:
             return None
-        lost.ended_at = soon(0)
-        return self._try("attempt_lost")
+        lost.close(stop=True)
+        return self._try("attempt_lost", endpoint)
 
     def end(
         self, status: Status, *, result: dict[str, Any] | None = None, error: dict[str, Any] | None = None,
@@ -172,9 +200,18 @@ class Job(Base):
         if status == "completed":
             self.progress = 1.0
         if self.attempt:
-            self.attempt.ended_at = soon(0)
+            self.attempt.close(stop=outcome is None)
         self._tell(status)
         return True
+
+    def charge(self, attempt_id: UUID, *, delay_ms: int | None, execution_ms: int | None, worker: str | None) -> None:
+        """Note what an attempt took, and who did it; what is not known stays as it was."""
+        for attempt in self.attempts:
+            if attempt.id == attempt_id:
+                attempt.delay_ms = attempt.delay_ms if delay_ms is None else delay_ms
+                attempt.execution_ms = attempt.execution_ms if execution_ms is None else execution_ms
+                attempt.worker = worker or attempt.worker
+        self.gpu_seconds = sum(attempt.execution_ms or 0 for attempt in self.attempts) / 1000
 
     def settle(self) -> None:
         """What follows the ended job has been sent on."""
@@ -185,8 +222,8 @@ class Job(Base):
         """What followed it was lost: it must be sent again."""
         self.due_at, self.settled_at = soon(SEND_AGAIN_S), None
 
-    def _try(self, name: str) -> Attempt:
-        attempt = Attempt(id=uuid4(), n=len(self.attempts) + 1, sends=0)
+    def _try(self, name: str, endpoint: str | None) -> Attempt:
+        attempt = Attempt(id=uuid4(), n=len(self.attempts) + 1, sends=0, endpoint=endpoint)
         self.attempts.append(attempt)
         self.stage, self.due_at, self.sends = "waiting_for_gpu", soon(SUBMIT_AGAIN_S), 0
         self._tell(name, attempt=str(attempt.id), n=attempt.n)

@@ -76,6 +76,8 @@ def end(
         drop_downstream(session, job.id)
     if was_in_flight:
         free_place(session, job.tool)
+    if any(attempt.stop_at is not None for attempt in job.attempts):
+        call_watchers(session)
     return True
 
 
@@ -162,9 +164,10 @@ def put_off(job: Job) -> None:
 
 
 def look_again(session: Session, attempt_id: UUID, seconds: float) -> None:
-    """Make the job of a live attempt due again in so many seconds."""
+    """Make the job of a live attempt due again in so many seconds; one that was called for meanwhile is due now."""
     live = select(Attempt.job_id).where(Attempt.id == attempt_id, Attempt.ended_at.is_(None))
-    session.execute(update(Job).where(Job.id.in_(live), Job.status == "processing").values(due_at=soon(seconds)))
+    going = update(Job).where(Job.id.in_(live), Job.status == "processing", Job.due_at > soon(0))
+    session.execute(going.values(due_at=soon(seconds), sends=0))
 
 
 def poison(session: Session, job: Job) -> None:
@@ -193,7 +196,12 @@ def count_members(session: Session, job_id: UUID) -> int | None:
 def free_place(session: Session, tool: str) -> None:
     """Let the next throttled job of this tool come."""
     if session.execute(next_in_line(), {"freed_tool": tool}).all():
-        session.execute(select(func.pg_notify(DUE_CHANNEL, "")))
+        call_watchers(session)
+
+
+def call_watchers(session: Session) -> None:
+    """Let the watchers hear, at the commit, that something is due."""
+    session.execute(select(func.pg_notify(DUE_CHANNEL, "")))
 
 
 @cache

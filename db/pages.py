@@ -16,7 +16,7 @@ from tools.errors import FileNotFound, InvalidInput, JobNotFound
 #: What a poll shows; a few columns by Core are three times as quick as the mapped object.
 COLUMNS = (
     Job.id, Job.tool, Job.status, Job.stage, Job.progress, Job.given, Job.params, Job.result, Job.error,
-    Job.outcome, Job.drawn, Job.created_at, Job.started_at, Job.ended_at,
+    Job.outcome, Job.gpu_seconds, Job.drawn, Job.created_at, Job.started_at, Job.ended_at,
 )  # fmt: skip
 
 #: A poll is asked for so often that PostgreSQL shall not plan it anew each time: each connection prepares it once.
@@ -52,6 +52,7 @@ def show(row: Row[Any]) -> dict[str, Any]:
         "warnings": outcome.get("warnings", []),
         "facts": outcome.get("facts", {}),
         "engine": outcome.get("engine"),
+        "gpu_seconds": row.gpu_seconds,
         "input": row.given,
         "params": row.params,
         "drawn_from": [str(job_id) for job_id in row.drawn],

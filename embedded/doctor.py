@@ -19,6 +19,8 @@ from embedded import postgres, seaweed, valkey
 from embedded.house import REPLACED_BY
 from embedded.ports import HOST, is_free
 from settings import settings
+from tasks.remotes import endpoint
+from tools import catalog
 from tools.errors import Unavailable
 
 PYTHON = (3, 11)
@@ -40,7 +42,8 @@ class Finding:
 
 def examine(data: Path) -> list[Finding]:
     """Look at everything."""
-    return [python(), *binaries(), directory(data), user(data), space(data), files(), *running(data), *external()]
+    return [python(), *binaries(), directory(data), user(data), space(data), files(), *running(data), *external(),
+            *runpod()]  # fmt: skip
 
 
 def python() -> Finding:
@@ -161,3 +164,17 @@ def reach(variable: str, host: str, port: int) -> Finding:
             variable, ok=False, words=f"{host}:{port} cannot be reached ({no}): start it, or unset {variable}."
         )
     return Finding(variable, ok=True, words=f"{host}:{port} answers")
+
+
+def runpod() -> Iterator[Finding]:
+    """Ask each endpoint at RunPod how it is."""
+    for tool, name in settings().endpoints.items():
+        if tool not in catalog.TOOLS:
+            yield Finding("runpod", ok=False, words=f"there is no tool {tool}: correct RUNPOD_ENDPOINTS.")
+            continue
+        match endpoint.health(name):
+            case {"jobs": jobs, "workers": workers}:
+                yield Finding("runpod", ok=True, words=f"{tool} on {name}: workers {workers}, jobs {jobs}"[:150])
+            case reply:
+                words = f"{tool} on {name}: {reply}; look at RUNPOD_ENDPOINTS and RUNPOD_API_KEY."
+                yield Finding("runpod", ok=False, words=words)

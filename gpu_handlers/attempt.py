@@ -17,7 +17,7 @@ from storage.address import ours, parse
 from storage.bucket import bucket
 from tools import catalog
 from tools.contract import Params, Tool
-from tools.errors import HandlerFailed, ToolError
+from tools.errors import HandlerFailed, OutOfMemory, ToolError
 from tools.outcome import Outcome, StoredFile
 
 logger = logging.getLogger(__name__)
@@ -96,5 +96,7 @@ def store(path: Path, key: str) -> StoredFile:
 def failure(error: Exception) -> HandlerFailed:
     """Say it plainly: the traceback is in the log and not for the caller."""
     kind = type(error).__qualname__
+    if isinstance(error, MemoryError) or kind == "OutOfMemoryError":  # torch's, which is not imported here
+        return OutOfMemory(details={"exception": kind, "text": str(error)[:500]})
     sentence = f"The handler failed, for a reason of its own ({kind}): try again, or with another picture."
     return HandlerFailed(sentence, {"exception": kind, "text": str(error)[:500]})

@@ -1,6 +1,7 @@
 """How a job ends: by its outcome, by its caller, or by the clock; and how its canvas hears of it."""
 
 import logging
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -9,25 +10,32 @@ from sqlalchemy.orm import Session
 from db import life, models
 from db.base import transaction
 from db.jobs import Job, Status
+from db.runs import Meter
 from storage.address import parse
 from storage.bucket import bucket
 from tasks.app import app, sender
 from tools import catalog
 from tools.contract import Tool
-from tools.errors import Cancelled, JobNotFound, NoOutput
+from tools.errors import Cancelled, Expired, JobNotFound, NoOutput
 from tools.outcome import Outcome
 
 logger = logging.getLogger(__name__)
 
 
-def conclude(job_id: UUID, attempt_id: UUID, outcome: Outcome) -> None:
-    """End a job by what its attempt came to, and send it on. A second time is harmless."""
+def conclude(job_id: UUID, attempt_id: UUID, outcome: Outcome, meter: Meter | None = None) -> None:
+    """End a job by what its attempt came to and cost, and send it on. A second time is harmless."""
     with transaction() as session:
         job = life.lock(session, job_id)
         if job is None or job.attempt is None or job.attempt.id != attempt_id:
             return
+        job.charge(attempt_id, **asdict(meter or own_meter(outcome)))
         close(session, job, outcome)
     send(job)
+
+
+def own_meter(outcome: Outcome) -> Meter:
+    """Count what our own machines did: a GPU's time counts, a CPU's does not."""
+    return Meter(execution_ms=round(outcome.seconds * 1000) if outcome.engine == "gpu" else 0)
 
 
 def confirm(outcome: Outcome) -> Outcome:
@@ -44,11 +52,15 @@ def confirm(outcome: Outcome) -> Outcome:
     return outcome.model_copy(update={"file": None, "error": NoOutput().problem()})
 
 
+#: Errors that are statuses of their own.
+STATUSES: dict[str, Status] = {Cancelled.code: "cancelled", Expired.code: "expired"}
+
+
 def close(session: Session, job: Job, outcome: Outcome) -> None:
     """Write the end of a locked job."""
     told = outcome.model_dump(mode="json")
     if outcome.error or outcome.file is None:
-        status: Status = "cancelled" if (outcome.error or {}).get("code") == Cancelled.code else "failed"
+        status = STATUSES.get((outcome.error or {}).get("code", ""), "failed")
         life.end(session, job, status, error=outcome.error or NoOutput().problem(), outcome=told)
         return
     tool = catalog.find(job.tool)
@@ -70,7 +82,8 @@ def places(tool: Tool, r2_path: str) -> dict[str, str]:
 def cancel(job_id: UUID) -> None:
     """Cancel a job; one that has ended stays as it is. Raises JobNotFound.
 
-    The handler hears of it at its next beat; a message that still waits finds the job ended.
+    A handler of ours hears of it at its next beat, RunPod from the watcher; a message that still waits finds the job
+    ended.
     """
     with transaction() as session:
         job = life.lock(session, job_id)

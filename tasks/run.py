@@ -14,8 +14,10 @@ from db.base import soon, transaction
 from db.intake import Planned
 from db.jobs import THROTTLED, THROTTLED_S, Attempt, Job
 from storage.door import admit
+from tasks import answers
 from tasks.app import app
-from tasks.remotes import queue
+from tasks.canvas import read_id
+from tasks.remotes.choice import endpoint_of
 from tools.binding import Handed, bind
 from tools.catalog import TOOLS
 from tools.contract import Params, Tool
@@ -40,7 +42,8 @@ class ToolTask(Task[Any, Any]):
         if request.called_directly:
             raise TypeError(f"{self.tool.name} runs as a job: call .delay(…) or .s(…)")
         try:
-            result = advance(Call(self.tool, UUID(request.id), UUID(request.root_id), upstream, given, self.park))
+            root_id = read_id(request.root_id) or UUID(request.id)  # other people's tasks may have any id
+            result = advance(Call(self.tool, UUID(request.id), root_id, upstream, given, self.park))
         except Unavailable as error:
             raise self.retry(exc=error, countdown=AGAIN_S, known=True) from error  # type: ignore[call-arg]  # options are passed on
         if result is None:
@@ -97,7 +100,7 @@ def advance(call: Call) -> dict[str, Any] | None:
     if job.status == "pending" and job.params is None:
         job, attempt = step(call, prepare(call))
     if attempt:
-        queue.submit(attempt.id)
+        answers.submit(job)
     if job.error:
         raise recall(job.error)
     return job.result
@@ -176,8 +179,8 @@ def begin(session: Session, job: Job, call: Call) -> Attempt | None:
         return None
     if tool.trains:
         models.expect(session, job.id, params.model_dump())
-    attempt = job.start(job.params or {}, found, call.park())
-    job.submitted(queue.name(attempt.id))
+    attempt = job.start(job.params or {}, found, call.park(), endpoint_of(tool.name))
+    answers.name(job)
     return attempt
 
 

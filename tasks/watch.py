@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from threading import Event
 from time import monotonic
 from typing import Any
@@ -14,14 +15,15 @@ from uuid import UUID
 
 import psycopg2
 
-from db import life, listen, watchers
+from db import life, listen, runs, watchers
 from db.base import transaction
 from db.jobs import Attempt, Job
 from settings import settings
 from tasks import ending
+from tasks.answers import look, submit
 from tasks.app import sender
-from tasks.remotes import queue
-from tasks.remotes.remote import Ended, Lost, Running
+from tasks.remotes import choice
+from tasks.remotes.choice import remote_of
 from tools.errors import Expired, ToolError
 
 logger = logging.getLogger(__name__)
@@ -30,7 +32,10 @@ logger = logging.getLogger(__name__)
 LOOK_S, BEAT_S = 1.0, 5.0
 
 #: Jobs that one watcher takes at once, and threads that see to them.
-BATCH, THREADS = 64, 6
+BATCH, THREADS = 64, 12
+
+#: Something to see to, and what it is.
+Due = tuple[str, Callable[[], None]]
 
 
 def needed(job: Job, *, late: bool) -> Callable[[Job], None]:
@@ -58,10 +63,7 @@ def tend(job_id: UUID) -> None:
             return
         late = life.is_late(session, job)
         life.put_off(job)
-    try:
-        needed(job, late=late)(job)
-    except ToolError as error:  # something is away: the job is due again, later
-        logger.warning("job %s could not be seen to: %s", job_id, error)
+    needed(job, late=late)(job)
 
 
 def send(job: Job) -> None:
@@ -93,85 +95,59 @@ def rewind(job: Job) -> None:
         ending.send(step)
 
 
-def submit(job: Job) -> None:
-    """Hand its attempt to the remote, under the same id."""
-    attempt = job.attempt
-    if attempt and queue.submit(attempt.id):
-        with transaction() as session:
-            if locked := life.lock(session, job.id):
-                locked.submitted(queue.name(attempt.id))
-
-
-def look(job: Job) -> None:
-    """Ask the remote how the attempt is."""
-    attempt = job.attempt
-    if attempt is None:
-        return
-    match queue.look(attempt.id):
-        case Ended(outcome):
-            ending.conclude(job.id, attempt.id, ending.confirm(outcome))
-        case Running(again_s):
-            with transaction() as session:
-                life.look_again(session, attempt.id, again_s)
-        case Lost():
-            replace(job.id, attempt.id)
-
-
-def replace(job_id: UUID, attempt_id: UUID) -> None:
-    """Make a new attempt for one that is proved dead, or give the job up after the last."""
-    with transaction() as session:
-        job = life.lock(session, job_id)
-        if job is None or job.attempt is None or job.attempt.id != attempt_id:
-            return
-        fresh = job.lose()
-        if fresh:
-            job.submitted(queue.name(fresh.id))
-        else:
-            life.poison(session, job)
-    if fresh:
-        queue.submit(fresh.id)
-    else:
-        ending.send(job)
+def stop(attempt: Attempt) -> None:
+    """Have the remote stop an attempt that we ended: else it is paid for. Until that is sure, it is due again."""
+    if remote_of(attempt).cancel(attempt):
+        runs.stopped(attempt.id)
 
 
 def main() -> None:
     """Watch until SIGTERM or SIGINT."""
     logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(message)s")
-    stop = Event()
+    choice.check()
+    over = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: over.set())
     with ThreadPoolExecutor(THREADS, "tend") as pool:
-        watch(stop, pool)
+        watch(over, pool)
 
 
-def watch(stop: Event, pool: ThreadPoolExecutor) -> None:
+def watch(over: Event, pool: ThreadPoolExecutor) -> None:
     """Claim what is due and have it seen to; a slow one holds up nobody, and whatever fails is due again."""
     name, beaten, ear = f"{socket.gethostname()}:{os.getpid()}", 0.0, Ear()
     busy: set[Future[None]] = set()
     logger.info("watching as %s", name)
-    while not stop.is_set():
+    while not over.is_set():
         try:
             if monotonic() - beaten > BEAT_S:
                 watchers.beat(name)
                 beaten = monotonic()
-            claimed = life.claim_due(BATCH - len(busy)) if len(busy) < BATCH else []
+            claimed = claim(BATCH - len(busy)) if len(busy) < BATCH else []
         except ToolError as error:
             logger.warning("%s", error)
-            stop.wait(LOOK_S)
+            over.wait(LOOK_S)
             continue
-        busy = {one for one in busy if not one.done()} | {pool.submit(see_to, job_id) for job_id in claimed}
+        busy = {one for one in busy if not one.done()} | {pool.submit(see_to, *due) for due in claimed}
         if len(busy) >= BATCH:
             wait(busy, LOOK_S, FIRST_COMPLETED)
         elif not claimed:
             ear.wait(LOOK_S)
 
 
-def see_to(job_id: UUID) -> None:
-    """See to one job; what goes wrong with it must not end the watch over all the others."""
+def claim(limit: int) -> list[Due]:
+    """Claim what is due: attempts to be stopped, since they are paid for, and jobs."""
+    stops = [(f"the stop of {attempt.id}", partial(stop, attempt)) for attempt in runs.claim_stops(limit)]
+    return [*stops, *((f"job {job_id}", partial(tend, job_id)) for job_id in life.claim_due(limit))]
+
+
+def see_to(what: str, do: Callable[[], None]) -> None:
+    """See to one of them; what goes wrong with it must not end the watch over all the others."""
     try:
-        tend(job_id)
+        do()
+    except ToolError as error:  # something is away: it is due again, later
+        logger.warning("%s could not be seen to: %s", what, error)
     except Exception:
-        logger.exception("job %s could not be seen to", job_id)
+        logger.exception("%s could not be seen to", what)
 
 
 class Ear:

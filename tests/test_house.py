@@ -166,18 +166,35 @@ def loaded_by(statement: str) -> set[str]:
 def test_the_api_loads_nothing_of_the_far_side() -> None:
     loaded = loaded_by("import api.app")
     assert {"api", "tasks", "db", "flask"} <= loaded
-    assert loaded.isdisjoint({"torch", "runpod", "cv2", "av", "numpy", "boto3", "requests", "gpu_handlers", "flower"})
+    far = {"torch", "runpod", "cv2", "av", "numpy", "boto3", "requests", "httpx", "gpu_handlers", "flower"}
+    assert loaded.isdisjoint(far)
+
+
+@pytest.mark.parametrize("program", ["tasks.run, tasks.handle, tasks.strangers", "tasks.watch, embedded.cli"])
+def test_workers_and_watcher_speak_to_runpod_without_its_library(program: str) -> None:
+    loaded = loaded_by(f"import {program}")
+    assert {"tasks", "db", "celery", "httpx"} <= loaded
+    assert loaded.isdisjoint({"torch", "runpod", "aiohttp", "cv2", "av", "numpy", "flask", "gpu_handlers"})
+
+
+def test_only_who_develops_installs_runpods_library() -> None:
+    def names(lock: str) -> set[str]:
+        return set(re.findall(r"^([\w.-]+)==", (ROOT / lock).read_text(), re.MULTILINE))
+
+    assert "httpx" in names("requirements.lock")
+    assert names("requirements.lock").isdisjoint({"runpod", "aiohttp", "torch", "fastapi"})
+    assert "runpod" in names("requirements-dev.lock")
 
 
 def test_a_handlers_entry_knows_neither_the_web_nor_celery_nor_sql() -> None:
     previews = [f"gpu_handlers.{path.parent.name}.preview" for path in (ROOT / "gpu_handlers").glob("*/preview.py")]
-    loaded = loaded_by(f"import gpu_handlers.attempt, {', '.join(previews)}")
+    loaded = loaded_by(f"import gpu_handlers.entry, {', '.join(previews)}")
     assert {"gpu_handlers", "storage", "tools", "cv2"} <= loaded
     assert loaded.isdisjoint({"flask", "celery", "kombu", "sqlalchemy", "psycopg2", "redis", "db", "tasks", "api"})
 
 
-def test_the_entry_itself_loads_no_engine() -> None:
-    assert loaded_by("import gpu_handlers.attempt").isdisjoint({"cv2", "av", "numpy", "torch", "safetensors"})
+def test_the_entry_itself_loads_no_engine_and_not_even_runpods_library() -> None:
+    assert loaded_by("import gpu_handlers.entry").isdisjoint({"cv2", "av", "numpy", "torch", "safetensors", "runpod"})
 
 
 def test_the_contracts_load_pydantic_and_nothing_else() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
+from pydantic import ValidationError
 
 from settings import Settings
 
@@ -28,3 +29,31 @@ def test_the_example_gives_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None
     for name, value in dotenv_values(EXAMPLE).items():
         monkeypatch.setenv(name, value or "")
     assert Settings() == defaults
+
+
+RUNPOD = {"RUNPOD_API_KEY": "a key", "RUNPOD_ENDPOINTS": "generate=abc123, mask=d-4"}
+
+
+def read(monkeypatch: pytest.MonkeyPatch, **env: str) -> Settings:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    return Settings()
+
+
+def test_each_tool_has_an_endpoint_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().endpoints == {}
+    assert read(monkeypatch, **RUNPOD).endpoints == {"generate": "abc123", "mask": "d-4"}
+
+
+@pytest.mark.parametrize("endpoints", ["generate", "generate=", "=abc", "generate=abc mask=def", "generate=a/b", ","])
+def test_an_endpoint_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPatch, endpoints: str) -> None:
+    with pytest.raises(ValidationError, match="give tool=endpoint"):
+        read(monkeypatch, RUNPOD_API_KEY="a key", RUNPOD_ENDPOINTS=endpoints)
+
+
+def test_half_of_what_runpod_needs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValidationError, match="needs RUNPOD_API_KEY"):
+        read(monkeypatch, RUNPOD_ENDPOINTS="mask=abc")
+    with pytest.raises(ValidationError, match="openssl rand"):
+        read(monkeypatch, **RUNPOD, PUBLIC_URL="https://packshot.example", HOOK_SECRET="short")
+    assert read(monkeypatch, HOOK_SECRET="long enough to be one").public_url

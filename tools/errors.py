@@ -212,6 +212,19 @@ class HandlerFailed(ToolError):
     retryable = True
 
 
+class OutOfMemory(HandlerFailed):
+    """The memory of the GPU was not enough: ask for a smaller picture or a shorter film."""
+
+    code = "out_of_memory"
+    retryable = False
+
+
+class ExecutionTimeout(HandlerFailed):
+    """The tool did not end within its time: ask for less at once, such as fewer steps, or try again."""
+
+    code = "execution_timeout"
+
+
 # The house itself is unwell.
 class Unavailable(ToolError):
     """Something that we need is down: try again soon."""

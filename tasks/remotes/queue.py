@@ -3,8 +3,9 @@
 from uuid import UUID
 
 from db import attempts
+from db.jobs import Attempt, Job
 from tasks.app import app, sender
-from tasks.remotes.remote import Answer, Ended, Lost, Running
+from tasks.remotes.remote import Answer, Ended, Lost, Running, Taken, live
 from tools.outcome import Outcome
 
 #: How soon a running attempt is looked at again, in seconds; its beat is older than half a minute when it is lost.
@@ -19,18 +20,29 @@ def name(attempt_id: UUID) -> str:
     return str(attempt_id)
 
 
-def submit(attempt_id: UUID) -> bool:
-    """Put the attempt in the queue; False if the broker is away. To do so again is harmless: it is claimed once."""
+def submit(job: Job) -> Answer:
+    """Put the job's attempt in the queue. To do so again is harmless: it is claimed once."""
+    return Taken(name(live(job).id), LOOK_S) if put(live(job).id) else Running(WAIT_S)
+
+
+def put(attempt_id: UUID) -> bool:
+    """Send the message; False if the broker is away."""
     message = app.signature("tasks.handle", args=[str(attempt_id)], options={"task_id": name(attempt_id)})
     return sender.attempt(lambda: message.apply_async(known=True, queue="gpu", ignore_result=True))
 
 
-def look(attempt_id: UUID) -> Answer:
+def look(job: Job) -> Answer:
     """Look at the attempt's row. One that nobody took is put in the queue again: its message may be lost."""
+    attempt_id = live(job).id
     seen = attempts.look(attempt_id)
     if seen.outcome:
         return Ended(Outcome.model_validate(seen.outcome))
     if seen.claimed:
         return Lost() if seen.stale else Running(LOOK_S)
-    submit(attempt_id)
+    put(attempt_id)
     return Running(min(WAIT_S * 2.0**seen.sends, LONGEST_WAIT_S))
+
+
+def cancel(attempt: Attempt) -> bool:  # noqa: ARG001 - one form for all remotes
+    """Nothing is left to do: the worker reads at its next beat that the row has ended, and a message finds it so."""
+    return True

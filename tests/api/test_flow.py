@@ -80,6 +80,7 @@ def test_a_sync_answer_is_the_promised_one(flow: Flow, tool: str) -> None:
     assert shape(answer.json()) == promised(seed.BODIES[tool])
     assert answer.json()["success"] is True
     assert answer.headers["X-Engine"] == "preview"
+    assert answer.headers["X-GPU-Seconds"] == "0"
     assert answer.headers["Location"] == f"/api/jobs/{answer.headers['X-Job-Id']}"
 
 

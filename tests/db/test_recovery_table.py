@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from db.jobs import BLOCKED, THROTTLED, Attempt, Job
-from tasks import watch
+from tasks import answers, watch
 
 LIVE: dict[str, list[Attempt]] = {"live": [Attempt(n=1, remote_id="a")], "intent": [Attempt(n=1)], "none": []}
 
@@ -25,8 +25,8 @@ def due(status: str, stage: str = "queued", attempts: str = "none") -> Job:
         (due("pending"), True, watch.expire),
         (due("pending", THROTTLED), True, watch.expire),
         (due("pending", BLOCKED), True, watch.expire),
-        *[(due("processing", "waiting_for_gpu", "intent"), late, watch.submit) for late in (True, False)],
-        *[(due("processing", "sampling", "live"), late, watch.look) for late in (True, False)],
+        *[(due("processing", "waiting_for_gpu", "intent"), late, answers.submit) for late in (True, False)],
+        *[(due("processing", "sampling", "live"), late, answers.look) for late in (True, False)],
         *[
             (due(status, status), late, watch.send)
             for status, late in product(["completed", "failed", "cancelled", "expired"], [True, False])
@@ -40,6 +40,6 @@ def test_a_due_job_gets_what_it_needs(job: Job, *, late: bool, needs: Any) -> No
 def test_a_second_attempt_is_an_intent_again() -> None:
     job = Job(status="processing", stage="waiting_for_gpu", sends=0, attempts=[Attempt(n=1, remote_id="a")])
     job.lose()
-    assert watch.needed(job, late=False) is watch.submit
+    assert watch.needed(job, late=False) is answers.submit
     job.submitted("b")
-    assert watch.needed(job, late=False) is watch.look
+    assert watch.needed(job, late=False) is answers.look

@@ -102,6 +102,52 @@ def test_a_lost_attempt_gives_way_to_a_new_one_and_never_to_a_fourth() -> None:
     assert told(job) == ["started", "attempt_lost", "attempt_lost"]
 
 
+def at_endpoint() -> Job:
+    job = pending()
+    job.start({"seed": 1}, {}, SIGNATURE, "an-endpoint")
+    return job
+
+
+@pytest.mark.parametrize("status", ENDS)
+def test_what_we_end_ourselves_must_stop_at_its_endpoint(status: Status) -> None:
+    ours, theirs, queued = at_endpoint(), at_endpoint(), started()
+    ours.end(status)
+    theirs.end(status, outcome={"a": 1})
+    queued.end(status)
+    assert seconds(ours.attempts[0].stop_at) == 0
+    assert (theirs.attempts[0].stop_at, queued.attempts[0].stop_at) == (None, None)
+
+
+def test_a_lost_attempt_is_stopped_and_the_new_one_goes_where_it_is_told() -> None:
+    job = at_endpoint()
+    fresh = job.lose()
+    assert fresh
+    assert (job.attempts[0].endpoint, fresh.endpoint) == ("an-endpoint", None)
+    assert seconds(job.attempts[0].stop_at) == 0
+    assert fresh.stop_at is None
+
+
+def test_an_id_that_comes_after_our_end_must_be_stopped_too() -> None:
+    job = at_endpoint()
+    attempt = job.attempts[0]
+    assert job.submitted_late(attempt.id, "r") is False  # it lives: that is no late word
+    job.end("cancelled")
+    attempt.stop_at = None  # as if it had been seen to before
+    assert job.submitted_late(attempt.id, "r") is True
+    assert (attempt.remote_id, seconds(attempt.stop_at)) == ("r", 0)
+    attempt.stop_at = None
+    assert job.submitted_late(attempt.id, "other") is False
+    assert job.submitted_late(uuid4(), "r") is False
+    assert (attempt.remote_id, attempt.stop_at) == ("r", None)
+
+
+def test_an_id_that_comes_after_its_own_end_is_only_noted() -> None:
+    job = at_endpoint()
+    job.end("completed", outcome={"a": 1})
+    assert job.submitted_late(job.attempts[0].id, "r") is False
+    assert (job.attempts[0].remote_id, job.attempts[0].stop_at) == ("r", None)
+
+
 def test_an_ended_job_loses_nothing() -> None:
     job = started()
     job.end("cancelled")

@@ -12,6 +12,7 @@ from embedded import orphans, ports
 from embedded.house import lived_in
 from embedded.ports import Wishes
 from tests.conftest import NO_SERVERS
+from tests.gateway.gateway import Gateway
 
 
 def packshot(processes: Any, command: str, data: Path, **env: str) -> tuple[int, str]:
@@ -53,6 +54,26 @@ def test_the_doctor_sees_that_a_house_runs_but_its_api_does_not(processes: Any, 
         code, said = packshot(processes, "doctor", tmp_path / "data")
     assert code == 1
     assert "FAIL  running     http://127.0.0.1:" in said
+
+
+def test_the_doctor_asks_runpods_endpoints_how_they_are(processes: Any, tmp_path: Path) -> None:
+    gateway = Gateway()
+    gateway.start()
+    env = gateway.customer_env("mask", "sculpt")
+    code, said = packshot(processes, "doctor", tmp_path / "data", **env)
+    refused = packshot(processes, "doctor", tmp_path / "data", **{**env, "RUNPOD_API_KEY": "a wrong one"})
+    gateway.stop()
+    assert code == refused[0] == 1
+    assert "ok    runpod      mask on nap-endpoint: workers " in said
+    assert "FAIL  runpod      there is no tool sculpt: correct RUNPOD_ENDPOINTS." in said
+    assert "401" in refused[1]
+
+
+def test_a_watcher_refuses_an_endpoint_for_a_tool_that_is_none(processes: Any, tmp_path: Path) -> None:
+    env = {"RUNPOD_ENDPOINTS": "sculpt=abc", "RUNPOD_API_KEY": "a key"}
+    code, said = packshot(processes, "watch", tmp_path / "data", **env)
+    assert code == 1
+    assert "Error: There is no tool sculpt; there are train, " in said
 
 
 @pytest.mark.parametrize("command", ["up", "doctor"])

@@ -1,7 +1,7 @@
 """The processes that run jobs, and what a test asks of them."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -20,14 +20,17 @@ ENDED = {"completed", "failed", "cancelled", "expired"}
 class House:
     """A main worker, a gpu worker and a watcher, all real."""
 
-    def __init__(self, processes: Processes, gpus: int = 2, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, processes: Processes, gpus: int = 2, env: Mapping[str, str] | None = None,
+        parts: Sequence[str] = ("main", "gpu", "watch"),
+    ) -> None:  # fmt: skip
         self.processes = processes
         self.gpus = gpus
         self.diary = processes.folder / "diary"
         self.env = {**(env or {}), DIARY: str(self.diary)}
         self.generation = 0
         self.running: dict[str, Process] = {}
-        self.start("main", "gpu", "watch")
+        self.start(*parts)
 
     def start(self, *names: str) -> None:
         """Start some of them, and wait until they do their work."""

@@ -170,8 +170,12 @@ def test_a_revoked_task_cancels_its_job() -> None:
 
 
 def test_tasks_of_other_people_may_have_ids_of_any_form() -> None:
-    sent: Any = rig.pass_on.apply_async(args=(1,), task_id="an id of mine", link=nap.s())
+    follower = nap.s()
+    follower_id = follower.freeze().id
+    sent: Any = rig.pass_on.apply_async(args=(1,), task_id="an id of mine", link=follower)
     assert sent.get(timeout=30) == 1
+    wait_until(lambda: any(job["job_id"] == follower_id for job in pages.read_list(tool="nap")["data"]))
+    assert wait_for_end(follower_id)[0]["status"] == "completed"
     with pytest.raises(InvalidInput, match="give a UUID"):
         nap.apply_async(task_id="an id of mine")
 

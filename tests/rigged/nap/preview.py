@@ -9,37 +9,56 @@ from celery import current_task
 from PIL import Image
 
 from gpu_handlers.work import Work
-from tests.rig import DIARY, NapParams
+from tests.nap import DIARY, NapParams
+from tools.errors import ObjectNotFound
 
 
 def run(params: NapParams, work: Work) -> Path:
     """Sleep, stopping at once when told to, and leave a small picture."""
-    with noted():
-        if params.fate == "die":
-            os._exit(9)
-        if params.fate == "fail":
-            raise RuntimeError("nap was told to fail")
-        work.report(0.1, "napping")
-        if work.stop.wait(params.seconds):
-            work.report(0.5, "stopped")
+    with noted(params):
+        meet(params.fate, work)
+        for tenth in range(1, 10):
+            work.report(tenth / 10, "napping")
+            if work.stop.wait(params.seconds / 9):
+                work.report(0.9, "stopped")
         path = work.folder / "nap.png"
         Image.new("RGB", (8, 8), (params.seed or 0) % 256).save(path)
         return path
 
 
+def meet(fate: str, work: Work) -> None:
+    """End as one was told to."""
+    match fate:
+        case "die":
+            os._exit(9)
+        case "fail":
+            raise RuntimeError("nap was told to fail")
+        case "refuse":
+            raise ObjectNotFound("There is no bed in the picture: show one.", {"suggestions": ["sofa"]})
+        case "overflow":
+            raise OutOfMemoryError("CUDA out of memory")
+        case "swell":
+            work.note(bulk="x" * 11_000_000)
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch names its own."""
+
+
 @contextmanager
-def noted() -> Iterator[None]:
+def noted(params: NapParams) -> Iterator[None]:
     """Write down when a run begins and when it ends; one that is killed leaves only its beginning."""
-    write("began")
+    write("began", params)
     try:
         yield
     finally:
-        write("ended")
+        write("ended", params)
 
 
-def write(word: str) -> None:
-    """Add a line to the diary, if there is one. The message of an attempt bears the attempt's id."""
+def write(word: str, params: NapParams) -> None:
+    """Add a line to the diary, if there is one. On our own queue a message bears the attempt's id."""
+    name = current_task.request.id if current_task else f"seed-{params.seed}"
     if diary := os.environ.get(DIARY):
         line = os.open(diary, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        os.write(line, f"{word} {current_task.request.id}\n".encode())
+        os.write(line, f"{word} {name}\n".encode())
         os.close(line)

@@ -1,0 +1,115 @@
+"""Attempts at RunPod: who may send one, what was heard of it, and whether it has stopped."""
+
+from dataclasses import asdict, dataclass
+from uuid import UUID
+
+from sqlalchemy import func, or_, select, update
+
+from db import attempts, life
+from db.base import quick, reachable, soon, transaction
+from db.jobs import Attempt, Job
+
+#: Seconds in which nobody else sends an attempt: whoever may, has its answer or gives up before.
+SEND_S = 30
+
+#: Seconds after which a stop is tried again that did not come through.
+STOP_AGAIN_S = 5
+
+#: RunPod itself forgets a job after a week; then there is nothing left to stop.
+STOP_WITHIN_S = 8 * 24 * 3600
+
+#: Jobs from which it is learned how long a tool takes.
+SAMPLE = 20
+
+
+@dataclass(frozen=True)
+class Meter:
+    """What a remote says that an attempt took, in milliseconds, and who did it."""
+
+    delay_ms: int | None = None
+    execution_ms: int | None = None
+    worker: str | None = None
+
+
+def may_send(attempt_id: UUID) -> bool:
+    """Take the right to send an attempt that no remote is known to have; two never have it at once."""
+    free = or_(Attempt.beat_at.is_(None), Attempt.beat_at < soon(-SEND_S))
+    intent = update(Attempt).where(
+        Attempt.id == attempt_id, Attempt.remote_id.is_(None), Attempt.ended_at.is_(None), free
+    )  # fmt: skip
+    with reachable(), quick().connect() as connection:
+        taken = connection.execute(intent.values(beat_at=soon(0), sends=Attempt.sends + 1).returning(Attempt.id))
+        return taken.one_or_none() is not None
+
+
+def give_back(attempt_id: UUID) -> None:
+    """Give the right back: the remote surely has not taken the attempt."""
+    intent = update(Attempt).where(Attempt.id == attempt_id, Attempt.remote_id.is_(None))
+    with reachable(), quick().connect() as connection:
+        connection.execute(intent.values(beat_at=None))
+
+
+def hear(attempt_id: UUID, progress: float, stage: str) -> float:
+    """Note that the remote knows the attempt, and how far it is (0 to 1); how old it is, in seconds."""
+    attempts.beat(attempt_id, progress, stage)
+    return since(attempt_id).age_s
+
+
+@dataclass(frozen=True)
+class Since:
+    """Seconds since an attempt was made, and since it was last heard of."""
+
+    age_s: float
+    silent_s: float
+
+
+def since(attempt_id: UUID) -> Since:
+    """Read how old an attempt is, by the database's clock."""
+    age, heard = (func.extract("epoch", soon(0) - moment) for moment in (Attempt.created_at, Attempt.beat_at))
+    with reachable(), quick().connect() as connection:
+        row = connection.execute(select(age, func.coalesce(heard, age)).where(Attempt.id == attempt_id)).one()
+    return Since(float(row[0]), float(row[1]))
+
+
+def usual_s(tool: str) -> float | None:
+    """Learn how long a tool takes, from its last completed jobs: the median, in seconds; None without any."""
+    took = func.extract("epoch", Job.ended_at - Job.started_at).label("took")
+    last = select(took).where(Job.tool == tool, Job.status == "completed", Job.started_at.is_not(None))
+    recent = last.order_by(Job.created_at.desc()).limit(SAMPLE).subquery()
+    with reachable(), quick().connect() as connection:
+        median = connection.scalar(select(func.percentile_cont(0.5).within_group(recent.c.took)))
+    return None if median is None else float(median)
+
+
+def call(attempt_id: UUID) -> None:
+    """Have an attempt looked at now. One that has ended, or is due anyway, needs nobody."""
+    live = select(Attempt.job_id).where(Attempt.id == attempt_id, Attempt.ended_at.is_(None))
+    waiting = update(Job).where(Job.id.in_(live), Job.status == "processing", Job.due_at > soon(0))
+    with transaction() as session:
+        called = waiting.values(due_at=soon(0)).execution_options(synchronize_session=False).returning(Job.id)
+        if session.execute(called).all():
+            life.call_watchers(session)
+
+
+def claim_stops(limit: int) -> list[Attempt]:
+    """Take attempts that a remote must be told to stop; one that is not, is taken again soon."""
+    due = select(Attempt.id).where(Attempt.stop_at <= soon(0), Attempt.ended_at > soon(-STOP_WITHIN_S))
+    first = due.order_by(Attempt.stop_at).limit(limit).with_for_update(skip_locked=True)
+    claimed = update(Attempt).where(Attempt.id.in_(first))
+    with transaction() as session:
+        taken = claimed.values(stop_at=soon(STOP_AGAIN_S)).execution_options(synchronize_session=False)
+        return list(session.scalars(taken.returning(Attempt)))
+
+
+def stopped(attempt_id: UUID) -> None:
+    """Note that an attempt does not run any more, nor ever will."""
+    with reachable(), quick().connect() as connection:
+        connection.execute(update(Attempt).where(Attempt.id == attempt_id).values(stop_at=None))
+
+
+def charge(attempt_id: UUID, meter: Meter) -> None:
+    """Note what an attempt cost that we ended ourselves."""
+    with transaction() as session:
+        job_id = session.scalar(select(Attempt.job_id).where(Attempt.id == attempt_id))
+        if job_id and (job := life.lock(session, job_id)):
+            job.charge(attempt_id, **asdict(meter))

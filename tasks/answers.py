@@ -1,0 +1,73 @@
+"""What follows from a remote's answer, whoever asked for it."""
+
+from uuid import UUID
+
+from db import life
+from db.base import transaction
+from db.jobs import Job
+from tasks import ending
+from tasks.remotes import queue
+from tasks.remotes.choice import endpoint_of, remote_of
+from tasks.remotes.remote import Answer, Ended, Lost, Running, Taken, live
+
+
+def submit(job: Job) -> None:
+    """Hand the job's attempt to its remote, always under the same id."""
+    follow(job, remote_of(live(job)).submit(job))
+
+
+def look(job: Job) -> None:
+    """Ask the remote how the attempt is."""
+    follow(job, remote_of(live(job)).look(job))
+
+
+def follow(job: Job, answer: Answer) -> None:
+    """Do what an answer asks for."""
+    attempt = live(job)
+    match answer:
+        case Taken(remote_id, again_s):
+            if remote_id != attempt.remote_id:
+                note(job.id, attempt.id, remote_id, again_s)
+        case Running(again_s):
+            with transaction() as session:
+                life.look_again(session, attempt.id, again_s)
+        case Ended(outcome, meter):
+            ending.conclude(job.id, attempt.id, ending.confirm(outcome), meter)
+        case Lost():
+            replace(job.id, attempt.id)
+
+
+def note(job_id: UUID, attempt_id: UUID, remote_id: str, again_s: float) -> None:
+    """Write down what the remote calls the attempt, which may have ended before the answer came."""
+    with transaction() as session:
+        job = life.lock(session, job_id)
+        if job and job.attempt and job.attempt.id == attempt_id:
+            job.submitted(remote_id, again_s)
+        elif job and job.submitted_late(attempt_id, remote_id):
+            life.call_watchers(session)
+
+
+def replace(job_id: UUID, attempt_id: UUID) -> None:
+    """Make a new attempt for one that is proved dead, or give the job up after the last."""
+    with transaction() as session:
+        job = life.lock(session, job_id)
+        if job is None or job.attempt is None or job.attempt.id != attempt_id:
+            return
+        lost = job.attempt
+        if fresh := job.lose(endpoint_of(job.tool)):
+            name(job)
+            session.flush()
+            session.refresh(lost)  # the database has told the time of its end, which is read below
+        else:
+            life.poison(session, job)
+    if fresh:
+        submit(job)
+    else:
+        ending.send(job)
+
+
+def name(job: Job) -> None:
+    """Write down what our own queue will call the new attempt; RunPod names it only when it takes it."""
+    attempt = live(job)
+    if attempt.endpoint is None:
+        job.submitted(queue.name(attempt.id))
