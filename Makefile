@@ -29,8 +29,8 @@ lint: install-dev  ## check form, types and the arrows between rooms
 	@$(BIN)/lint-imports
 
 lock: install-dev  ## compile both locks anew
-	@$(COMPILE) --extra preview --extra embedded pyproject.toml -o requirements.lock
-	@$(COMPILE) --extra preview --extra embedded --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	@$(COMPILE) --extra gpu --extra embedded pyproject.toml -o requirements.lock
+	@$(COMPILE) --extra gpu --extra embedded --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate

@@ -212,6 +212,39 @@ class HandlerFailed(ToolError):
     retryable = True
 
 
+class OutOfMemory(ToolError):
+    """The GPU ran out of memory: ask for a smaller picture or fewer frames, or use a larger GPU."""
+
+    code = "out_of_memory"
+
+
+class ModelMissing(ToolError):
+    """A model file or a node that the tool needs is not installed: `packshot models` lists them."""
+
+    code = "model_missing"
+
+
+class NodeExecutionError(ToolError):
+    """A step of the graph failed in ComfyUI."""
+
+    code = "node_execution_error"
+    retryable = True
+
+
+class ExecutionTimeout(ToolError):
+    """The job did not end in the time that one attempt may take: ask for less, or try again."""
+
+    code = "execution_timeout"
+    retryable = True
+
+
+class ComfyuiCrashed(ToolError):
+    """ComfyUI died or lost the job: try again."""
+
+    code = "comfyui_crashed"
+    retryable = True
+
+
 # The house itself is unwell.
 class Unavailable(ToolError):
     """Something that we need is down: try again soon."""
