@@ -2,7 +2,7 @@
 
 import json
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from threading import Event
 from typing import Any
 
@@ -24,13 +24,14 @@ class Ears:
         self._url = f"{'wss' if scheme == 'https' else 'ws'}://{rest}/ws?clientId={client_id}"
         self._stop = stop
         self._socket: ClientConnection | None = None
+        self._open = ExitStack()
         self._tried_at = 0.0
         self._connect()
 
     def close(self) -> None:
         """Hang up."""
-        if self._socket:
-            self._socket.close()
+        self._socket = None
+        self._open.close()
 
     def hear(self, seconds: float) -> dict[str, Any] | None:
         """Wait for a message, or for so many seconds; previews, which are binary, are no messages."""
@@ -44,7 +45,7 @@ class Ears:
         except TimeoutError:
             return None
         except (OSError, WebSocketException):
-            self._hang_up()
+            self.close()
             return {"type": LOST}
         return json.loads(heard) if isinstance(heard, str) else None
 
@@ -52,7 +53,7 @@ class Ears:
         self._tried_at = time.monotonic()
         with suppress(OSError, TimeoutError, WebSocketException):
             # Messages carry what a node was given, such as pictures as text; they stay on this machine.
-            self._socket = connect(
+            call = connect(
                 self._url,
                 open_timeout=3,
                 close_timeout=1,
@@ -61,8 +62,4 @@ class Ears:
                 proxy=None,
                 compression=None,
             )
-
-    def _hang_up(self) -> None:
-        if self._socket:
-            self._socket.close()
-        self._socket = None
+            self._socket = self._open.enter_context(call)

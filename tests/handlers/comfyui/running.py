@@ -5,15 +5,11 @@ import time
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from tests.handlers.comfyui.faults import NOT_FOUND
 from tests.handlers.comfyui.painting import Painter, box_of
 
 #: Classes of nodes that take steps.
 SAMPLERS = {"KSampler", "KSamplerAdvanced", "SamplerCustomAdvanced"}
-
-NOT_FOUND = {
-    "exception_type": "ValueError",
-    "exception_message": "OBJECT_NOT_FOUND: the detector returned no box\n",
-}
 
 
 class Stopped(Exception):

@@ -5,37 +5,16 @@ import asyncio
 import copy
 import json
 import threading
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from aiohttp import WSMsgType, web
 
+from tests.handlers.comfyui.faults import Faults
 from tests.handlers.comfyui.running import Running
 from tests.handlers.comfyui.validation import OBJECT_INFO, Refused, Validator
-
-OOM = {
-    "exception_type": "torch.OutOfMemoryError",
-    "exception_message": "Allocation on device 0 would exceed allowed memory. (out of memory)\n"
-    "This error means you ran out of memory on your GPU.\n",
-}
-
-
-@dataclass
-class Faults:
-    """What shall go wrong."""
-
-    #: What a class of nodes fails with: exception_type and exception_message.
-    failing: dict[str, dict[str, str]] = field(default_factory=dict)
-    #: Seconds for each step of a sampler.
-    step_s: float = 0.0
-    #: Nobody may connect to the websocket; it says nothing; it breaks off after so many messages.
-    deaf: bool = False
-    mute: bool = False
-    breaks_after: int = 10**9
-    #: Seconds between the message of the end and the entry in the history.
-    late_s: float = 0.0
 
 
 class StandIn:
@@ -48,7 +27,10 @@ class StandIn:
         self.info = copy.deepcopy(OBJECT_INFO)
         self.validator = Validator(self.info, lambda name: (self.home / "input" / name).is_file())
         self.faults = Faults()
+        #: Hears of each upload: its name and bytes.
+        self.uploaded: Callable[[str, bytes], object] = lambda _name, _data: None
         self.said: list[str] = []
+        self.looked_up: list[str] = []
         self.interrupted_at: list[float] = []
         self.graphs: list[dict[str, Any]] = []
         self._loop = asyncio.new_event_loop()
@@ -71,10 +53,10 @@ class StandIn:
         self._thread.join(10)
         self._loop.close()
 
-    def install(self, cls: str, name: str, *files: str) -> None:
-        """Let a loader see more files."""
-        kind = self.info[cls]["input"]["required"][name]
-        (kind[0] if isinstance(kind[0], list) else kind[1]["options"]).extend(files)
+    def uninstall(self, loader: str, file: str) -> None:
+        """Let a loader no longer see a file."""
+        cls, name = loader.split(".")
+        self.info[cls]["input"]["required"][name][0].remove(file)
 
     def lose_queue(self) -> None:
         """Forget all that waits and runs, as somebody's POST /queue {"clear": true} and a restart do."""
@@ -153,6 +135,7 @@ class StandIn:
 
     async def get_info(self, request: web.Request) -> web.Response:
         cls = request.match_info["cls"]
+        self.looked_up.append(cls)
         self._see_loras()
         return web.json_response({cls: self.info[cls]} if cls in self.info else {})
 
@@ -174,7 +157,9 @@ class StandIn:
         if not folder.is_relative_to(self.home.resolve() / "input"):
             return web.Response(status=400)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / image.filename).write_bytes(image.file.read())
+        data = image.file.read()
+        (folder / image.filename).write_bytes(data)
+        self.uploaded(image.filename, data)
         return web.json_response({"name": image.filename, "subfolder": subfolder, "type": "input"})
 
     async def post_prompt(self, request: web.Request) -> web.Response:
@@ -218,7 +203,7 @@ class StandIn:
     async def get_view(self, request: web.Request) -> web.StreamResponse:
         asked = request.query
         path = self.home / asked["type"] / asked["subfolder"] / asked["filename"]
-        return web.FileResponse(path) if path.is_file() else web.Response(status=404)
+        return web.FileResponse(path) if path.is_file() and not self.faults.forgetful else web.Response(status=404)
 
     async def get_ws(self, request: web.Request) -> web.StreamResponse:
         if self.faults.deaf:
