@@ -5,7 +5,7 @@ PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint lock bench clean install install-dev
+.PHONY: help demo up test test-comfyui lint lock bench clean install install-dev
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ test: install-dev  ## run the tests on real servers
 	@$(BIN)/coverage run -m pytest
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --format=total > /dev/null || { $(BIN)/coverage report; exit 1; }
+
+test-comfyui: install-dev  ## run the GPU handlers against the ComfyUI at COMFYUI_URL
+	@COMFYUI_URL=$(or $(COMFYUI_URL),http://127.0.0.1:8188) $(BIN)/python -m pytest tests/handlers/comfyui/live.py -q -s
 
 lint: install-dev  ## check form, types and the arrows between rooms
 	@$(BIN)/ruff check .

@@ -27,11 +27,6 @@ STATUSES: dict[type[ToolError], int] = {
     errors.Poisoned: 502,
     errors.NoOutput: 502,
     errors.HandlerFailed: 502,
-    errors.OutOfMemory: 422,
-    errors.ModelMissing: 502,
-    errors.NodeExecutionError: 502,
-    errors.ExecutionTimeout: 502,
-    errors.ComfyuiCrashed: 502,
     errors.Unavailable: 503,
 }
 

@@ -212,37 +212,36 @@ class HandlerFailed(ToolError):
     retryable = True
 
 
-class OutOfMemory(ToolError):
-    """The GPU ran out of memory: ask for a smaller picture or fewer frames, or use a larger GPU."""
+class OutOfMemory(HandlerFailed):
+    """The memory of the GPU was not enough: ask for a smaller picture or a shorter film."""
 
     code = "out_of_memory"
+    retryable = False
 
 
-class ModelMissing(ToolError):
+class ExecutionTimeout(HandlerFailed):
+    """The tool did not end within its time: ask for less at once, such as fewer steps, or try again."""
+
+    code = "execution_timeout"
+
+
+class ModelMissing(HandlerFailed):
     """A model file or a node that the tool needs is not installed: `packshot models` lists them."""
 
     code = "model_missing"
+    retryable = False
 
 
-class NodeExecutionError(ToolError):
-    """A step of the graph failed in ComfyUI."""
+class NodeExecutionError(HandlerFailed):
+    """A node of the graph failed in ComfyUI."""
 
     code = "node_execution_error"
-    retryable = True
 
 
-class ExecutionTimeout(ToolError):
-    """The job did not end in the time that one attempt may take: ask for less, or try again."""
-
-    code = "execution_timeout"
-    retryable = True
-
-
-class ComfyuiCrashed(ToolError):
-    """ComfyUI died or lost the job: try again."""
+class ComfyuiCrashed(HandlerFailed):
+    """ComfyUI died, or lost the job: try again."""
 
     code = "comfyui_crashed"
-    retryable = True
 
 
 # The house itself is unwell.

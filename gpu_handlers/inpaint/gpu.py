@@ -18,6 +18,9 @@ from tools.inpaint import INPAINT, InpaintParams
 #: the composite, which is soft too, keep it again.
 ANEW = 12
 
+#: Size in which scene and product are worked on, in units of 2^20 pixels: what the model was trained on.
+MEGAPIXELS = 1.0
+
 #: Steps of the finest schedule that the scheduler makes.
 FINEST = 4096
 
@@ -55,8 +58,10 @@ def graph(params: InpaintParams, files: Mapping[str, str]) -> dict[str, Any]:
         "11": {"clip_name": files["clip"]},
         "12": {"vae_name": files["vae"]},
         "20": {"image": files["scene"]},
+        "21": {"megapixels": MEGAPIXELS},
         "22": {"image": files["mask"]},
         "26": {"image": files["reference"]},
+        "27": {"megapixels": MEGAPIXELS},
         "30": {"text": params.prompt},
         "31": {"guidance": params.guidance},
         "50": {"noise_seed": params.seed},
