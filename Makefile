@@ -23,7 +23,8 @@ test: install-dev  ## run the tests on real servers
 	@$(BIN)/coverage report --format=total > /dev/null || { $(BIN)/coverage report; exit 1; }
 
 test-comfyui: install-dev  ## run the GPU handlers against the ComfyUI at COMFYUI_URL
-	@COMFYUI_URL=$(or $(COMFYUI_URL),http://127.0.0.1:8188) $(BIN)/python -m pytest tests/handlers/comfyui/live.py -q -s
+	@COMFYUI_URL=$(or $(COMFYUI_URL),http://127.0.0.1:8188) $(BIN)/python -m pytest tests/handlers/comfyui/live.py \
+		tests/handlers/comfyui/live_cost.py -q -s
 
 lint: install-dev  ## check form, types and the arrows between rooms
 	@$(BIN)/ruff check .

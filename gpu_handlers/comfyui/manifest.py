@@ -35,8 +35,9 @@ class ModelFile(Entry):
     #: What the loader is told, where that is not the file's own name.
     told: str | None = None
     gigabytes: float
-    #: Whose repository of models it is from.
+    #: The repository on Hugging Face that it is from, and its path there: its name if left out, all of it if empty.
     source: str
+    path: str | None = None
     licence: str
 
 
@@ -86,7 +87,9 @@ def known_tools() -> list[str]:
 
 @cache
 def manifest(tool: str) -> Manifest:
-    """Read the manifest of a tool."""
+    """Read the manifest of a tool. Raises ToolError, which names the tools that have one."""
+    if tool not in known_tools():
+        raise ToolError(f"ComfyUI does not do {tool}: choose among {', '.join(known_tools())}.")
     return Manifest.model_validate_json((ROOM / tool / "models.json").read_bytes())
 
 

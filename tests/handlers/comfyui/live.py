@@ -5,56 +5,30 @@ On a CPU, where it can only have toy weights, pictures are small. It needs nothi
 """
 
 import io
-import os
-import statistics
-import threading
-import time
-import uuid
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import av
-import httpx
 import numpy as np
 import pytest
-from safetensors.numpy import save
-from websockets.sync.client import connect
 
-from gpu_handlers.comfyui import client, disk, fit, manifest
-from gpu_handlers.inpaint import gpu as inpaint
-from gpu_handlers.work import Work
-from storage.bucket import bucket
+from gpu_handlers.comfyui import manifest
 from tests.handlers.comfyui.conftest import told
-from tests.handlers.comfyui.desk import Desk, Pixels, draw_ball, encode
+from tests.handlers.comfyui.desk import Desk, Pixels, draw_ball
+from tests.handlers.comfyui.living import PICTURE, URL, Found, beside_comfyui, has_no_gpu, lora
 from tools.outcome import Outcome
-from tools.video import VIDEO
-
-URL = os.environ.get("COMFYUI_URL", "http://127.0.0.1:8188")
-
-Found = dict[str, Any]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def live(s3: Mapping[str, str]) -> Iterator[None]:
-    """Tell the handlers of the living ComfyUI, and let them send it little where it has no GPU."""
     assert s3
-    with pytest.MonkeyPatch.context() as patch, told(patch, COMFYUI_URL=URL):
-        bucket.cache_clear()
-        if has_no_gpu():
-            patch.setattr(inpaint, "MEGAPIXELS", 0.0625)
+    with beside_comfyui():
         yield
-    bucket.cache_clear()
 
 
 @pytest.fixture(scope="module")
 def desk() -> Desk:
     return Desk()
-
-
-def has_no_gpu() -> bool:
-    device: dict[str, Any] = httpx.get(f"{URL}/system_stats").json()["devices"][0]
-    return bool(device["type"] == "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -69,45 +43,8 @@ def mask(desk: Desk, scene: str) -> str:
     return outcome.file.r2_path
 
 
-def lora(desk: Desk, *, model: float, clip: float) -> Found:
-    """Make a LoRA that fits the base model and CLIP that this ComfyUI has, so strong in each."""
-    there = client.comfy().wire
-    names = manifest.profile("generate").names
-    base = fit.find_base(disk.find(there).bases, names["unet"])
-    words = fit.find_base([Path(path) for path in there.folders()["text_encoders"]], names["clip_l"])
-    assert base is not None
-    assert words is not None
-    block = next(key for key in base if key.endswith("double_blocks.0.img_attn.qkv.weight"))
-    layer = "text_model.encoder.layers.0.mlp.fc1"
-    tensors = {
-        **pair("lora_unet_double_blocks_0_img_attn_qkv", base[block], model),
-        **pair("lora_te1_" + layer.replace(".", "_"), words[f"{layer}.weight"], clip),
-    }
-    name = f"lora-{model}-{clip}.safetensors"
-    return {"model_id": {"model_string": desk.put(name, save(tensors)), "trigger_word": "TOK"}}
-
-
-def pair(module: str, shape: list[int], scale: float) -> dict[str, Any]:
-    rng = np.random.default_rng(1)
-    down, up = rng.normal(0, 0.3, (4, shape[1])), rng.normal(0, 0.3, (shape[0], 4))
-    return {
-        f"{module}.lora_down.weight": down.astype(np.float32),
-        f"{module}.lora_up.weight": (up * scale).astype("f4"),
-    }
-
-
 def differ(one: Pixels, other: Pixels) -> bool:
     return bool((one != other).any())
-
-
-PICTURE: dict[str, Any] = {
-    "model_id": 1,
-    "prompt": "TOK on a table",
-    "width": 256,
-    "height": 256,
-    "num_inference_steps": 4,
-    "seed": 7,
-}
 
 
 @pytest.fixture(scope="module")
@@ -273,71 +210,3 @@ def test_each_param_of_video_changes_the_film(
         other = desk.put("other.png", draw_ball()[::-1, :, ::-1])
         for change in ({"seed": 8}, {"prompt": "zoom out"}, {"steps": 6}, {"steps": 1}, {"image_url": other}):
             assert differ(first, frames(desk, **{"image_url": scene, **FILM, **change})), change
-
-
-def test_a_cancel_interrupts_within_a_second(found: Found) -> None:
-    desk, ended = Desk(), threading.Event()
-    size = 512 if has_no_gpu() else 1024
-    long = {**PICTURE, "num_inference_steps": 100, "width": size, "height": size, "guidance_scale": 3.0}
-    outcomes: list[Outcome] = []
-
-    def go() -> None:
-        outcomes.append(desk.ask("generate", found, **long))
-        ended.set()
-
-    threading.Thread(target=go).start()
-    while "sampling" not in [stage for _, stage in desk.told]:
-        assert not ended.wait(0.02), outcomes
-    began = time.monotonic()
-    desk.stop.set()
-    assert ended.wait(10)
-    told_after = time.monotonic() - began
-    while httpx.get(f"{URL}/queue").json()["queue_running"]:
-        assert time.monotonic() - began < 10
-    print(f"\ncancel told after {told_after:.2f} s, ComfyUI free after {time.monotonic() - began:.2f} s")
-    assert outcomes[0].error is not None
-    assert outcomes[0].error["code"] == "cancelled"
-    assert told_after < 1
-
-
-def test_the_handler_adds_little_to_a_bare_prompt(tmp_path: Path) -> None:
-    image = tmp_path / "noise.png"
-    image.write_bytes(encode(np.random.default_rng(1).integers(0, 256, (1024, 1024, 3), np.uint8)))
-    bare, ours = [], []
-    for _ in range(15):
-        bare.append(time_bare(image))
-        ours.append(time_ours(image, tmp_path))
-    added = statistics.median(ours) - statistics.median(bare)
-    print(f"\nbare {statistics.median(bare):.3f} s, handler {statistics.median(ours):.3f} s, added {added:.3f} s")
-    assert added <= 0.15
-
-
-def graph(image: str, prefix: str) -> dict[str, Any]:
-    return {
-        "10": {"class_type": "LoadImage", "inputs": {"image": image}},
-        "70": {"class_type": "SaveImage", "inputs": {"images": ["10", 0], "filename_prefix": prefix}},
-    }
-
-
-def time_bare(image: Path) -> float:
-    """Time a graph from its submission to the message of its success; its picture is there already."""
-    there, name = client.comfy(), str(uuid.uuid4())
-    told_name = there.wire.upload(image, f"packshot-{name}", "noise.png")
-    with connect(f"{URL.replace('http', 'ws')}/ws?clientId={name}", proxy=None) as socket:
-        began = time.monotonic()
-        there.wire.submit(graph(told_name, f"packshot-{name}/out"), name)
-        while "execution_success" not in str(socket.recv(20)):
-            pass
-        took = time.monotonic() - began
-    there.wire.forget(name)
-    disk.find(there.wire).clean(f"packshot-{name}")
-    return took
-
-
-def time_ours(image: Path, folder: Path) -> float:
-    """Time all that a handler does around the same graph: readiness, decode, upload, follow, download, clean."""
-    work = Work(folder, lambda _r2, path: path, lambda *_: None, threading.Event())
-    began = time.monotonic()
-    with client.visit(VIDEO, work) as stay:
-        stay.make(graph(stay.send(image, "noise"), ""), folder / "made.png")
-    return time.monotonic() - began
