@@ -32,8 +32,9 @@ lint: install-dev  ## check form, types and the arrows between rooms
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-lock: install-dev  ## compile both locks anew
+lock: install-dev  ## compile the locks anew
 	@$(COMPILE) --extra gpu --extra embedded pyproject.toml -o requirements.lock
+	@$(COMPILE) --extra worker -c requirements.lock pyproject.toml -o requirements-worker.lock
 	@$(COMPILE) --extra gpu --extra embedded --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -23,6 +23,9 @@ from tools.errors import ComfyuiCrashed, NoOutput, ToolError
 #: The node of every graph of ours that leaves the file.
 OUTPUT = "70"
 
+#: Longest side, in pixels, of what is sent: no model works on more, and ComfyUI takes 100 MB.
+LONGEST = 2048
+
 #: Seconds before the end of an attempt that are for what comes after ComfyUI: proof and upload.
 RESERVE_S = 10.0
 
@@ -57,9 +60,9 @@ class Visit:
         self.folder = f"packshot-{self.id}"
         self._deadline = deadline
 
-    def send(self, path: Path, name: str) -> str:
+    def send(self, path: Path, name: str, longest: int = LONGEST) -> str:
         """Upload a picture, decoded and clean; returns what LoadImage calls it. Raises NotAnImage."""
-        clean = media.check(path, self.work.folder)
+        clean = media.check(path, self.work.folder, longest)
         return self.comfy.wire.upload(clean, self.folder, f"{name}.png")
 
     def make(self, graph: Graph, path: Path) -> Path:

@@ -58,13 +58,11 @@ class Follower:
         try:
             entry = self._wire.history(self._id)
             known = entry is not None or self._wire.queued(self._id)
-            if not known:
-                entry = self._wire.history(self._id)  # it may have ended between the two questions
         except ComfyuiCrashed as silence:
             self._endure(silence)
             return None
         self._silent = 0
-        self._gone = 0 if known or entry else self._gone + 1
+        self._gone = 0 if known else self._gone + 1  # once means little: it may have ended between the two questions
         if self._gone >= GONE_LOOKS:
             raise ComfyuiCrashed("ComfyUI no longer knows the job: it was started anew, or its queue was cleared.")
         return entry

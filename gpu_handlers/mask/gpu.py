@@ -28,10 +28,10 @@ MOST, LEAST = 0.95, 0.0005
 def run(params: MaskParams, work: Work) -> Path:
     """Make the mask: R = G = B, 255 where the object is, of the scene's size; the scene's address is in the file."""
     with visit(MASK, work) as stay:
-        scene = media.check(work.fetch(params.image_url), work.folder)
-        size, seen, scale = shrink(scene)
-        files = {**manifest.profile("mask").names, "image": stay.send(seen, "scene")}
-        made = stay.make(graph(params, files, scale), work.folder / "made.png")
+        scene = work.fetch(params.image_url)
+        files = {**manifest.profile("mask").names, "image": stay.send(scene, "scene", SEEN)}
+        size = media.measure(scene)
+        made = stay.make(graph(params, files, min(1.0, SEEN / max(size))), work.folder / "made.png")
     plane = enlarge(made, size)
     judge(plane, params, work)
     work.note(scene_r2_path=params.image_url, width=size[0], height=size[1])
@@ -48,16 +48,6 @@ def graph(params: MaskParams, files: Mapping[str, str], scale: float = 1.0) -> d
         "40": {"expand": round(params.mask_dilation * scale),
                "blur_radius": round(params.mask_blur * scale / FADE, 2)},
     })  # fmt: skip
-
-
-def shrink(path: Path) -> tuple[tuple[int, int], Path, float]:
-    """Give a picture's size, the picture as ComfyUI shall see it, and how much smaller that is."""
-    with Image.open(path) as image:
-        size, scale = image.size, min(1.0, SEEN / max(image.size))
-        if scale == 1.0:
-            return size, path, scale
-        small = image.resize((max(1, round(size[0] * scale)), max(1, round(size[1] * scale))), Image.Resampling.LANCZOS)
-    return size, media.write(small, path.with_suffix(".small.png")), scale
 
 
 def enlarge(path: Path, size: tuple[int, int]) -> Image.Image:

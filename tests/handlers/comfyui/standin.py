@@ -33,6 +33,7 @@ class StandIn:
         self.looked_up: list[str] = []
         self.interrupted_at: list[float] = []
         self.graphs: list[dict[str, Any]] = []
+        self.submitted = 0
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="ComfyUI stand-in", daemon=True)
@@ -164,6 +165,7 @@ class StandIn:
 
     async def post_prompt(self, request: web.Request) -> web.Response:
         asked = await request.json()
+        self.submitted += 1
         self._see_loras()
         try:
             check_body(asked)

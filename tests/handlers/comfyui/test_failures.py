@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import httpx
 import pytest
 
 from gpu_handlers.comfyui import client, follow, process
@@ -87,7 +88,7 @@ def test_a_missing_model_is_named_with_its_folder(
     comfy.uninstall(loader, file)
     said = error(desk.ask("video", image_url=desk.put("scene.png", draw_ball(64, 64)), **FILM))
     assert (said["code"], said["retryable"], said["file"], said["folder"]) == ("model_missing", False, file, folder)
-    assert comfy.graphs == [], "it was seen before the graph was sent"
+    assert comfy.submitted == 0, "it was seen before the graph was sent"
 
 
 def test_a_model_that_goes_missing_later_is_named_too(desk: Desk, comfy: StandIn, scene: str) -> None:
@@ -160,6 +161,17 @@ def test_a_cancel_interrupts_what_runs_within_a_second(desk: Desk, comfy: StandI
     soon(lambda: not comfy.running)
 
 
+def test_an_interrupt_from_elsewhere_is_a_cancel_too(desk: Desk, comfy: StandIn, scene: str) -> None:
+    comfy.faults.step_s = 0.1
+
+    def interrupt() -> None:
+        httpx.post(f"{comfy.url}/interrupt", json={"prompt_id": comfy.running[0][1]})
+
+    beside = meanwhile(interrupt, lambda: "progress" in comfy.said)
+    assert error(desk.ask("video", image_url=scene, **FILM | {"steps": 50}))["code"] == "cancelled"
+    beside.join()
+
+
 def test_a_cancel_takes_what_waits_out_of_the_queue(desk: Desk, comfy: StandIn, scene: str) -> None:
     comfy.faults.step_s = 0.2
     other = Desk()
@@ -191,8 +203,9 @@ def test_a_lost_queue_is_a_crash_that_may_be_tried_again(desk: Desk, comfy: Stan
     said = error(desk.ask("video", image_url=scene, **FILM | {"steps": 100}))
     beside.join()
     assert (said["code"], said["retryable"]) == ("comfyui_crashed", True)
-    comfy.faults.step_s = 0.0
+    comfy.faults.step_s, asked = 0.0, len(comfy.looked_up)
     assert desk.ask("video", image_url=scene, **FILM).file, "the next job finds ComfyUI again"
+    assert len(comfy.looked_up) > asked, "and does not believe what was there before"
 
 
 def test_a_comfyui_that_goes_away_is_a_crash(

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from settings import settings
-from tests.handlers.comfyui.desk import Desk, draw_ball
+from tests.handlers.comfyui.desk import Desk, draw_ball, encode
 from tests.handlers.comfyui.standin import StandIn
 from tools.mask import SCENE_CHUNK
 from tools.outcome import Outcome
@@ -129,6 +129,13 @@ def test_a_transparent_reference_is_laid_on_white(desk: Desk, comfy: StandIn, sc
     assert (np.asarray(Image.open(io.BytesIO(kept["reference.png"]))) == 255).all()
 
 
+def test_more_than_a_model_looks_at_is_not_sent(desk: Desk, comfy: StandIn) -> None:
+    kept: dict[str, bytes] = {}
+    comfy.uploaded = kept.__setitem__
+    desk.ask("video", image_url=desk.put("huge.png", draw_ball(3000, 1500)), width=128, height=128, length=5, steps=1)
+    assert Image.open(io.BytesIO(kept["scene.png"])).size == (2048, 1024)
+
+
 @pytest.mark.parametrize("profile", ["", "wan2.1-480p-14b"])
 def test_a_film_has_its_size_and_length(desk: Desk, scene: str, profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIDEO_PROFILE", profile)
@@ -161,8 +168,9 @@ def test_the_same_request_again_is_made_again(desk: Desk, scene: str) -> None:
     assert desk.read(first) == desk.read(second)
 
 
-def test_a_file_that_is_no_picture_never_reaches_comfyui(desk: Desk, comfy: StandIn) -> None:
-    outcome = desk.ask("video", image_url=desk.put("torn.png", b"\x89PNG\r\n\x1a\nbut torn"))
+@pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\nbut torn", encode(draw_ball())[:-100]])
+def test_a_file_that_is_no_whole_picture_never_reaches_comfyui(desk: Desk, comfy: StandIn, data: bytes) -> None:
+    outcome = desk.ask("video", image_url=desk.put("torn.png", data))
     assert outcome.error is not None
     assert outcome.error["code"] == "not_an_image"
     assert comfy.graphs == []

@@ -151,7 +151,8 @@ def test_others_loras_are_never_touched(desk: Desk, comfy: StandIn, monkeypatch:
 
 
 def test_nothing_half_done_stays(desk: Desk, comfy: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fill_up(*_: Any) -> None:
+    def fill_up(_source: Path, target: Path) -> None:
+        target.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(loras.shutil, "copyfile", fill_up)  # type: ignore[attr-defined]  # a full disk
