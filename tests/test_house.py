@@ -176,6 +176,13 @@ def test_a_handlers_entry_knows_neither_the_web_nor_celery_nor_sql() -> None:
     assert loaded.isdisjoint({"flask", "celery", "kombu", "sqlalchemy", "psycopg2", "redis", "db", "tasks", "api"})
 
 
+def test_the_gpu_engine_needs_no_gpu_itself() -> None:
+    engines = [f"gpu_handlers.{path.parent.name}.gpu" for path in (ROOT / "gpu_handlers").glob("*/gpu.py")]
+    loaded = loaded_by(f"import {', '.join(engines)}")
+    assert {"gpu_handlers", "httpx", "websockets"} <= loaded
+    assert loaded.isdisjoint({"flask", "celery", "sqlalchemy", "db", "tasks", "api", "torch", "runpod", "av"})
+
+
 def test_the_entry_itself_loads_no_engine() -> None:
     assert loaded_by("import gpu_handlers.attempt").isdisjoint({"cv2", "av", "numpy", "torch", "safetensors"})
 

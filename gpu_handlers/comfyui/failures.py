@@ -86,7 +86,9 @@ def broken_node(said: Mapping[str, Any]) -> ToolError:
     kind, text = str(said["exception_type"]), str(said["exception_message"]).strip()
     where = {"node": said["node_id"], "node_type": said["node_type"]}
     if text.startswith(NOT_FOUND):
-        return ObjectNotFound()
+        return ObjectNotFound(
+            "Nothing of that name was found: name it otherwise, or send a picture that it fills more."
+        )
     if kind.endswith("OutOfMemoryError") or "ran out of memory" in text:
         return OutOfMemory(None, where)
     if any(sign in text for sign in BROKEN):

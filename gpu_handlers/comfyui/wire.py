@@ -65,6 +65,9 @@ class Wire:
         with self._told():
             answer = self._http.post("/prompt", json=asked)
         said = read(answer)
+        if answer.is_success and said["prompt_id"] != prompt_id:
+            self.cancel(said["prompt_id"])
+            raise HandlerFailed("This ComfyUI gives ids of its own, as those before 0.25.0 do: use a newer one.")
         # A 200 may carry errors too: the outputs that they are about are left out, and ours may be among them.
         if answer.status_code != 200 or said.get("node_errors"):
             if answer.is_success:

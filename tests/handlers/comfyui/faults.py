@@ -27,6 +27,8 @@ class Faults:
     deaf: bool = False
     mute: bool = False
     breaks_after: int = 10**9
+    #: It gives ids of its own, as older ones did.
+    old: bool = False
     #: Outputs are named, and not there.
     forgetful: bool = False
     #: Seconds between the message of the end and the entry in the history.

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from aiohttp import WSMsgType, web
 
@@ -173,6 +173,7 @@ class StandIn:
         except Refused as refused:
             return web.json_response(refused.body, status=400)
         self.graphs.append(asked["prompt"])
+        asked["prompt_id"] = str(uuid4()) if self.faults.old else asked["prompt_id"]
         number = len(self.graphs) - 1
         self.pending.append((number, asked["prompt_id"], asked["prompt"], asked["client_id"], outputs))
         self.work.set()

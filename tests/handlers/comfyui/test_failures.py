@@ -231,6 +231,14 @@ def test_a_comfyui_that_never_answers_is_named(
     comfy.restart()
 
 
+def test_a_comfyui_that_is_too_old_is_told(desk: Desk, comfy: StandIn, scene: str) -> None:
+    comfy.faults.old, comfy.faults.step_s = True, 0.1
+    said = error(desk.ask("video", image_url=scene, **FILM))
+    assert said["detail"] == "This ComfyUI gives ids of its own, as those before 0.25.0 do: use a newer one."
+    soon(lambda: not comfy.running and not comfy.pending)
+    assert all(not entry["outputs"] for entry in comfy.history.values())
+
+
 def test_an_output_that_is_not_there_is_no_picture(desk: Desk, comfy: StandIn, found: Mapping[str, Any]) -> None:
     comfy.faults.forgetful = True
     said = error(desk.ask("generate", found, model_id=1, prompt="TOK_BAG", width=256, height=256))
