@@ -5,13 +5,13 @@ PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-comfyui lint lock bench clean install install-dev
+.PHONY: help demo up test test-comfyui lint docs lock bench calibrate effects clean install install-dev
 
 help:  ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: install  ## show all six tools at work, on this machine
-	@$(BIN)/packshot demo
+demo: install  ## show all six tools at work, on our photos or PHOTOS=folder of yours
+	@$(BIN)/packshot demo $(if $(PHOTOS),--photos "$(PHOTOS)")
 
 up: install  ## run the whole house in this terminal
 	@$(BIN)/packshot up
@@ -32,6 +32,11 @@ lint: install-dev  ## check form, types and the arrows between rooms
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+docs: install-dev  ## build the docs site, and say where to open it
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "The docs are built. Open var/site/index.html; or, with a search, http://127.0.0.1:8000 after"
+	@echo "  $(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory var/site"
+
 lock: install-dev  ## compile the locks anew
 	@$(COMPILE) --extra gpu --extra embedded pyproject.toml -o requirements.lock
 	@$(COMPILE) --extra worker -c requirements.lock pyproject.toml -o requirements-worker.lock
@@ -42,6 +47,12 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 
 bench: install-dev  ## measure, into var/bench/latest.json
 	@$(BIN)/python -m benchmarks.bench
+
+calibrate: install-dev  ## fit how sure the preview engine is of an outline, into var/calibrate/latest.json
+	@$(BIN)/python -m benchmarks.calibrate
+
+effects: install-dev  ## measure what each parameter changes, into docs/effects.md and its picture
+	@$(BIN)/python -m benchmarks.effects
 
 clean:  ## remove what was made here, except the data in .local
 	@rm -rf .venv .bootstrap var *.egg-info .coverage .*_cache .hypothesis

@@ -62,7 +62,7 @@ def train() -> Response:
 
 def train_upload(given: dict[str, Any]) -> tuple[UUID, bool]:
     """Take the zip to disk while it is hashed; only when all else is right is it opened and stored."""
-    TRAIN.check_given(given)
+    TRAIN.check_given({"images": "r2://", **given})
     upload = read_file("images")
     if upload is None:
         raise MissingInput.at("images", "send a zip of photos as a file in the form's field images.")

@@ -34,7 +34,9 @@ CROWD = 100
 FURTHEST = 20
 
 #: How the ids among the params are looked up, by kind.
-LOOKUPS: dict[str, Callable[[Session, Any], dict[str, Any]]] = {"lora": models.find_ready, "template": templates.find}
+LOOKUPS: dict[str, Callable[[Session, Any], dict[str, Any]]] = {
+    "lora": models.find_ready, "object": models.find_named, "template": templates.find,
+}  # fmt: skip
 
 
 def lock(session: Session, job_id: UUID) -> Job | None:
@@ -51,7 +53,7 @@ def claim_due(limit: int) -> list[UUID]:
 
 
 def look_up(session: Session, tool: Tool, params: Params) -> dict[str, dict[str, Any]]:
-    """Read what the ids among the params stand for. Raises ModelNotFound, ModelNotReady, TemplateNotFound."""
+    """Read what the ids and names among the params stand for. Raises ModelNotFound, ModelNotReady, TemplateNotFound."""
     return {
         name: LOOKUPS[kind.name](session, getattr(params, name))
         for name, kind in tool.takes.items()

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, ForeignKey, Identity, Integer, Select, select, text, update
+from sqlalchemy import Connection, ForeignKey, Identity, Integer, Select, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -47,6 +47,20 @@ def find_ready(session: Session, model_id: int) -> dict[str, Any]:
     model, status = row
     if model.model_string is None:
         raise ModelFailed if status in ENDED else ModelNotReady
+    return tell(model)
+
+
+def find_named(session: Session, name: str) -> dict[str, Any]:
+    """Find the newest ready model of this name or trigger word: {} if there is none."""
+    said = name.strip().lower()
+    called = or_(func.lower(Model.name) == said, func.lower(Model.trigger_word) == said)
+    newest = select(Model).where(called, Model.model_string.is_not(None)).order_by(Model.id.desc()).limit(1)
+    model = session.scalars(newest).first()
+    return tell(model) if model else {}
+
+
+def tell(model: Model) -> dict[str, Any]:
+    """Tell what a handler needs of a model."""
     return {"model_string": model.model_string, "trigger_word": model.trigger_word, "name": model.name}
 
 

@@ -77,13 +77,19 @@ def doctor() -> None:
 
 
 @main.command()
+@click.option("--photos", help="Folder with 1 to 20 photos of your own product (PNG, JPEG or WebP).", type=Path)
+@click.option("--name", help="What your product is called; without it, the folder's name.")
 @click.option("--small", is_flag=True, help="Small pictures and a short video: quicker, for slow machines.")
-@click.option("--out", default="var/demo", help="Folder for the files and report.json.", show_default=True, type=Path)
-def demo(*, small: bool, out: Path) -> None:
-    """Show all six tools at work on photos of a product."""
+@click.option("--out", default="var/demo", help="Folder for all that is made.", show_default=True, type=Path)
+def demo(*, photos: Path | None, name: str | None, small: bool, out: Path) -> None:
+    """Show all six tools at work on photos of a product: on ours, or on your own."""
+    from embedded import demo_photos
     from embedded.demo import run
 
-    sys.exit(run(data_dir(), wishes(), out, small=small))
+    if name and not photos:
+        raise click.UsageError("--name goes with --photos: it is your product that it names.")
+    product = demo_photos.own(photos.expanduser(), name) if photos else demo_photos.shipped()
+    sys.exit(run(data_dir(), wishes(), out, product, small=small))
 
 
 @main.command()

@@ -6,13 +6,15 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from embedded import demo_http
+from embedded import contact_sheet, demo_end, demo_http
 from embedded.demo_client import Client
+from embedded.demo_photos import Product
 from embedded.demo_report import Report
 from embedded.demo_screen import Screen
-from embedded.demo_script import script
+from embedded.demo_script import Script
 from embedded.doctor import is_running
 from embedded.house import House, lived_in, remembered
 from embedded.ports import HOST, Wishes
@@ -29,27 +31,29 @@ PATIENCE_S = 90
 #: Raises when the house has come down.
 Alive = Callable[[], object]
 
-END = """
-All {count} steps of both runs completed in {seconds:.0f} s; every file was opened and decoded to its end.
 
-{table}
+@dataclass(frozen=True)
+class Stage:
+    """The house that the demo plays in."""
 
-  Report: {report}
+    house: House
+    alive: Alive
+    #: Whether the house was there before, and stays.
+    joined: bool
 
-What to try next: make up (or packshot up), which runs the house until you press Ctrl-C. Then:
-  {api}/docs     try the API in the browser
-  {flower}          look on in Flower: user packshot, password {password}
-  curl {api}/api/jobs
-"""
+    def address(self, name: str) -> str:
+        """Say where a part of the house is reached."""
+        return f"http://{HOST}:{self.house.ports[name]}"
 
 
-def run(data: Path, wishes: Wishes, out: Path, *, small: bool = False) -> int:
+def run(data: Path, wishes: Wishes, out: Path, product: Product, *, small: bool = False) -> int:
     """Run the demo. Gives the exit code.
 
     Args:
         data: The data directory; the house that runs on it is used, else one is started, and stopped at the end.
         wishes: The ports of a house that is started.
-        out: Where the files and the report go.
+        out: Where the files, the contact sheet and the report go.
+        product: What is shown.
         small: Ask for small pictures and a short video.
     """
     screen = Screen()
@@ -57,78 +61,88 @@ def run(data: Path, wishes: Wishes, out: Path, *, small: bool = False) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
-        with standing(data, wishes, screen) as (house, alive):
-            return show(house, alive, Report(out, screen), small=small)
+        if product.remark:
+            screen.say(product.remark)
+        with standing(data, wishes, screen) as stage:
+            report = Report(out, screen, stage.address("api") if stage.joined else None)
+            return play(stage, report, Script(product, small))
     except KeyboardInterrupt:
         screen.say("Stopped before the end, as you asked.")
         return 130
 
 
-def show(house: House, alive: Alive, report: Report, *, small: bool) -> int:
+def play(stage: Stage, report: Report, script: Script) -> int:
     """Do both runs, and say what came of them."""
     begun = time.monotonic()
     try:
-        run_both(house, alive, report, small=small)
+        with report.whole():
+            run_both(stage, report, script)
     except ToolError as problem:
-        where = f"Look into the logs in {house.logs}, or ask packshot doctor."
+        where = f"Look into the logs in {stage.house.logs}, or ask packshot doctor."
         report.screen.say(f"\n{report.failed()}{problem}\n\n{where}")
         return 1
-    report.screen.say(
-        END.format(
-            count=len(report.steps), seconds=time.monotonic() - begun, table=report.table(),
-            report=report.folder / "report.json", api=address(house, "api"), flower=address(house, "flower"),
-            password=house.secrets["flower"],
-        )
-    )  # fmt: skip
+    demo_end.show(report, time.monotonic() - begun, next_steps(stage))
     return 0
 
 
-def run_both(house: House, alive: Alive, report: Report, *, small: bool) -> None:
-    """Do the main job over HTTP, then as a chain."""
-    os.environ.update(house.env(os.environ))
+def run_both(stage: Stage, report: Report, script: Script) -> None:
+    """Do the main job over HTTP, then as a chain, and draw the contact sheet."""
+    os.environ.update(stage.house.env(os.environ))
     settings.cache_clear()
-    asked = script(small=small)
-    report.screen.say("\nOver HTTP: train, resolve a template, generate, mask, inpaint, video")
-    template_id = demo_http.run(report, Client(address(house, "api")), asked, alive)
+    client = Client(stage.address("api"))
+    report.screen.say("\nOver HTTP: train, resolve a template, generate four scenes, mask, inpaint, video")
+    template_id = demo_http.run(report, client, script, stage.alive)
     report.screen.say("\nThe same as a Celery chain, from Python")
     from embedded import demo_chain  # noqa: PLC0415 - Celery reads the environment that was just set
 
-    demo_chain.run(report, template_id, asked, alive)
+    demo_chain.run(report, template_id, script, stage.alive)
+    with report.screen.bar("contact sheet"):
+        contact_sheet.draw(demo_http.tell(report, client, script.product), report.sheet)
+    report.write()
 
 
-def address(house: House, name: str) -> str:
-    """Say where a part of the house is reached."""
-    return f"http://{HOST}:{house.ports[name]}"
+def next_steps(stage: Stage) -> list[tuple[str, str]]:
+    """Say what a stranger can do next."""
+    stays = [] if stage.joined else [("make up", "run the house until Ctrl-C; then:")]
+    return [
+        ("make demo PHOTOS=DIR", "the same with 1 to 20 photos of your own"),
+        *stays,
+        (f"{stage.address('api')}/docs", "try the API in the browser"),
+        (stage.address("flower"), "look on in Flower: user packshot,"),
+        ("", f"password {stage.house.secrets['flower']}"),
+    ]
 
 
 @contextmanager
-def standing(data: Path, wishes: Wishes, screen: Screen) -> Iterator[tuple[House, Alive]]:
+def standing(data: Path, wishes: Wishes, screen: Screen) -> Iterator[Stage]:
     """Give the house that runs on this directory, or one of our own for the time being."""
     if is_running(data):
-        yield join(data, screen), bool
+        yield join(data, screen)
         return
     given = dict(os.environ)
     with lived_in(data, wishes) as house, supervised(house.data, silent) as supervisor:
+        stage = Stage(house, supervisor.must_live, joined=False)
         try:
-            screen.say(f"Starting PostgreSQL, Valkey, SeaweedFS, workers, watcher, API and Flower (logs: {house.logs})")
+            screen.say(f"Starting servers, workers, watcher, API and Flower (logs: {house.logs})")
             write_env(house, given)
-            with screen.live("starting"):
+            with screen.bar("starting"):
                 supervisor.start(*servers(house, given), *programs(house, given))
-            screen.say(f"Up: {address(house, 'api')}/docs, and Flower at {address(house, 'flower')}")
-            yield house, supervisor.must_live
+            screen.say(f"Up: {stage.address('api')}/docs, and Flower at {stage.address('flower')}")
+            yield stage
         finally:
-            screen.say("Stopping what was started.")
+            screen.say("\nStopping what was started.")
             with signals(supervisor):
                 supervisor.stop()
 
 
-def join(data: Path, screen: Screen) -> House:
+def join(data: Path, screen: Screen) -> Stage:
     """Find the house that runs on this directory. Raises Unavailable if it does not come up."""
     house = House(data, json.loads((data / "ports.json").read_text()), remembered(data / "secrets.json"))
-    screen.say(f"Packshot runs already on {data}, so that is used: {address(house, 'api')}")
+    stage = Stage(house, bool, joined=True)
+    screen.say(f"Packshot runs already on {data}, so that is used: {stage.address('api')}")
     until = time.monotonic() + PATIENCE_S
     while not healthy(house.ports["api"]):
         if time.monotonic() > until:
-            raise Unavailable(f"{address(house, 'api')} does not answer: packshot doctor says more.")
+            raise Unavailable(f"{stage.address('api')} does not answer: packshot doctor says more.")
         time.sleep(0.2)
-    return house
+    return stage

@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from db import pages
 from db.jobs import ENDED
 from embedded.demo_report import Report, Step
-from embedded.demo_script import REFERENCE, Script, zip_photos
+from embedded.demo_script import Script
 from storage.address import parse
 from storage.bucket import bucket
 from storage.door import take_archive, take_picture
@@ -40,12 +40,12 @@ def run(report: Report, template_id: str, script: Script, alive: Callable[[], ob
         alive: Raises when the house has come down, so that nobody waits for it.
     """
     flow = chain(
-        train.s(images=take_photos(), **script["train"]),
+        train.s(images=take_photos(script), **script.ask("train")),
         resolve_template.s(template_id=template_id),
-        generate.s(**script["generate"]),
-        mask.s(**script["mask"]),
-        inpaint.s(reference_url=take_picture(REFERENCE.read_bytes()), **script["inpaint"]),
-        video.s(**script["video"]),
+        generate.s(**script.ask("generate")),
+        mask.s(**script.ask("mask")),
+        inpaint.s(reference_url=take_picture(script.product.reference), **script.ask("inpaint")),
+        video.s(**script.ask("video")),
     )
     try:
         result = flow.apply_async()
@@ -57,10 +57,10 @@ def run(report: Report, template_id: str, script: Script, alive: Callable[[], ob
         raise Unavailable(f"Celery did not carry the chain to its end: {away}.") from away
 
 
-def take_photos() -> str:
+def take_photos(script: Script) -> str:
     """Bring the photos into the bucket, through the same door as an upload."""
     with tempfile.NamedTemporaryFile(prefix="packshot-", suffix=".zip") as packed:
-        packed.write(zip_photos())
+        packed.write(script.zip_photos())
         packed.flush()
         return take_archive(Path(packed.name))
 
@@ -87,5 +87,7 @@ def take(step: Step, job: dict[str, Any]) -> None:
     """Read the file that a job left, if its tool leaves one."""
     if job["tool"] == resolve_template.tool.name:
         return
-    to = step.expect(job["result"])
-    step.check(bucket().download(parse(str(step.r2_path)).key, to), job["params"])
+    result = job["result"]
+    step.path = result.get("image_url") or result.get("video_url") or f"/api/models/{result['model_id']}"
+    to = step.expect(result)
+    step.check(bucket().download(parse(str(step.r2_path)).key, to), job)

@@ -62,6 +62,11 @@ class Client:
         with opened(self.base + path, *sent) as answer:
             return Answer(json.load(answer), answer.headers.get("X-Job-Id", ""))
 
+    def read(self, path: str) -> bytes:
+        """Read a small file."""
+        with opened(self.base + path) as answer:
+            return answer.read()
+
     def download(self, path: str, to: Path) -> Path:
         """Bring a file."""
         with opened(self.base + path) as answer, to.open("wb") as file:

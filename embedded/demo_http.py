@@ -5,11 +5,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from embedded.contact_story import Made, Story
 from embedded.demo_client import Client, Upload
+from embedded.demo_photos import Product
 from embedded.demo_report import Report, Step
-from embedded.demo_script import REFERENCE, TEMPLATE, Script, zip_photos
+from embedded.demo_script import TEMPLATE, Script
 from storage.address import parse
 from storage.bucket import bucket
+from tools import catalog
 from tools.errors import recall
 
 #: The run's name, in the names of its steps.
@@ -30,7 +33,7 @@ def run(report: Report, client: Client, script: Script, alive: Callable[[], obje
     caller = Caller(report, client, script, alive)
     model = caller.train()
     template_id, prompt = caller.resolve(model["trigger_word"])
-    image = caller.generate({"model_id": model["model_id"], "prompt": prompt})
+    image = caller.generate({"model_id": model["model_id"]}, prompt)
     mask = caller.do("mask", {"image_url": image["r2_path"]})
     filled = caller.inpaint(mask["r2_path"])
     caller.do("video", {"image_url": filled["r2_path"]})
@@ -49,59 +52,111 @@ class Caller:
     def train(self) -> dict[str, Any]:
         """Send the photos, and poll until the model is there."""
         with self.report.step(RUN, "train") as step:
-            photos = Upload("photos.zip", zip_photos())
-            asked = self.client.post_form("/api/train", images=photos, **self.script["train"])
-            status = self.poll(step, f"/api/training-status/{asked.job_id}", asked.job_id)
+            photos = Upload("photos.zip", self.script.zip_photos())
+            asked = self.client.post_form("/api/train", images=photos, **self.script.ask("train"))
+            self.wait(step, asked.job_id)
+            job = self.ended(asked.job_id)
+            status: dict[str, Any] = self.client.get(f"/api/training-status/{asked.job_id}")
             # People get a model by its id; its file has no route.
-            file = bucket().download(parse(status["model_string"]).key, step.expect(status))
-            step.check(file, self.client.get(f"/api/jobs/{asked.job_id}")["params"])
+            step.check(bucket().download(parse(status["model_string"]).key, step.expect(status)), job)
+            step.path = f"/api/models/{status['model_id']}"
         return status
 
     def resolve(self, trigger_word: str) -> tuple[str, str]:
         """Make a template, and put the trigger word into it."""
-        with self.report.step(RUN, "resolve_template"):
-            picture = Upload("template.png", REFERENCE.read_bytes())
+        with self.report.step(RUN, "resolve_template") as step:
+            picture = Upload("template.png", self.script.product.reference)
             template = self.client.post_form("/api/templates", image=picture, **TEMPLATE).body
             resolved = self.client.post(f"/api/templates/{template['id']}/resolve", {"trigger_word": trigger_word})
+            step.path = f"/api/templates/{template['id']}"
         return template["id"], resolved.body["resolved_prompt"]
 
-    def generate(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Ask for a picture, and poll until it is there."""
-        with self.report.step(RUN, "generate") as step:
-            asked = self.client.post("/api/generate/async", {**self.script["generate"], **params})
-            self.poll(step, f"/api/generate/{asked.job_id}", asked.job_id)
-            return self.take(step, asked.job_id)
+    def generate(self, model: Mapping[str, Any], prompt: str) -> dict[str, Any]:
+        """Ask for all scenes together, so that the workers share them, and give the first of them."""
+        steps = {
+            self.report.begin(RUN, "generate", scene): params for scene, params in self.script.scenes(prompt).items()
+        }
+        waiting = {step: self.submit("generate", {**params, **model}) for step, params in steps.items()}
+        while waiting:
+            for step in [step for step, job_id in waiting.items() if self.has_ended(step, job_id)]:
+                with self.report.ending(step):
+                    self.take(step, waiting.pop(step))
+            self.alive()
+            time.sleep(POLL_S)
+        return result_of(next(iter(steps)))
 
     def inpaint(self, scene_url: str) -> dict[str, Any]:
         """Bring a photo of the product in, and put it into the scene."""
-        photo = Upload(REFERENCE.name, REFERENCE.read_bytes())
+        photo = Upload("reference.png", self.script.product.reference)
         reference = self.client.post_form("/api/uploads", image=photo).body["r2_path"]
         return self.do("inpaint", {"scene_url": scene_url, "reference_url": reference})
 
     def do(self, tool: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Ask, and stay on the line until the answer comes."""
+        """Ask, and poll until it is done."""
         with self.report.step(RUN, tool) as step:
-            step.tell("waiting for the answer", 0.0)
-            asked = self.client.post(f"/api/{tool}", {**self.script[tool], **params})
-            self.poll(step, f"/api/jobs/{asked.job_id}", asked.job_id)
-            return self.take(step, asked.job_id)
+            job_id = self.submit(tool, {**self.script.ask(tool), **params})
+            self.wait(step, job_id)
+            self.take(step, job_id)
+        return result_of(step)
 
-    def poll(self, step: Step, path: str, job_id: str) -> dict[str, Any]:
-        """Ask again and again until it has ended. Raises what the job has failed with."""
-        while (said := self.client.get(path))["status"] in RUNNING:
-            job = said if "stage" in said else self.client.get(f"/api/jobs/{job_id}")  # a training says less
-            step.tell(job["stage"] or job["status"], job["progress"] or 0.0)
+    def submit(self, tool: str, params: Mapping[str, Any]) -> str:
+        """Ask without waiting. Gives the job's id."""
+        return self.client.post(f"/api/{tool}/async", params).job_id
+
+    def wait(self, step: Step, job_id: str) -> None:
+        """Poll until a job has ended."""
+        while not self.has_ended(step, job_id):
             self.alive()
             time.sleep(POLL_S)
-        if said["status"] != "completed":
-            raise recall(self.client.get(f"/api/jobs/{job_id}")["error"])
-        found: dict[str, Any] = said
-        return found
 
-    def take(self, step: Step, job_id: str) -> dict[str, Any]:
-        """Download the job's file by its own route, and give the result."""
+    def has_ended(self, step: Step, job_id: str) -> bool:
+        """Look how far a job is."""
         job = self.client.get(f"/api/jobs/{job_id}")
-        result: dict[str, Any] = job["result"]
-        url = result.get("image_url") or result["video_url"]
-        step.check(self.client.download(url, step.expect(result)), job["params"])
-        return result
+        step.tell(job["stage"] or job["status"], job["progress"] or 0.0)
+        return job["status"] not in RUNNING
+
+    def ended(self, job_id: str) -> dict[str, Any]:
+        """Read a job that has ended. Raises what it has failed with."""
+        job: dict[str, Any] = self.client.get(f"/api/jobs/{job_id}")
+        if job["error"]:
+            raise recall(job["error"])
+        return job
+
+    def take(self, step: Step, job_id: str) -> None:
+        """Download a job's file by its own route."""
+        job = self.ended(job_id)
+        step.path = job["result"].get("image_url") or job["result"]["video_url"]
+        step.check(self.client.download(step.path, step.expect(job["result"])), job)
+
+
+def result_of(step: Step) -> dict[str, Any]:
+    """Give what the next tool goes on with."""
+    found: dict[str, Any] = step.job["result"]
+    return found
+
+
+def tell(report: Report, client: Client, product: Product) -> Story:
+    """Tell the story of a run that has been done."""
+    by_tool = {tool: [step for step in report.of(RUN) if step.tool == tool] for tool in catalog.TOOLS}
+    made = {
+        tool: [Made(step.file, step.job["params"]) for step in steps if step.file] for tool, steps in by_tool.items()
+    }
+    (train,), (mask,), (inpainted,), (film,) = by_tool["train"], made["mask"], made["inpaint"], made["video"]
+    return Story(
+        name=product.name,
+        trigger_word=product.trigger_word,
+        engine=train.job["engine"],
+        photos=product.photos,
+        reference=product.reference,
+        cutouts=read_cutouts(client, train),
+        scenes=made["generate"],
+        mask=mask,
+        inpainted=inpainted,
+        film=film,
+    )
+
+
+def read_cutouts(client: Client, train: Step) -> tuple[bytes, int] | None:
+    """Bring what a model keeps of its cut-outs, if it keeps any."""
+    url = client.get(str(train.path)).get("cutouts_url")
+    return (client.read(url), train.job["facts"]["kept"]) if url else None

@@ -17,21 +17,28 @@ TABLE = """
 Packshot is up.
 
   API      {api}
-  Docs     {api}/docs
-  Flower   {flower}   user packshot, password {password}
+  Flower   {flower}
+           user packshot, password {password}
   Data     {data}
   Logs     {logs}
 
-Try, in another terminal:
-  curl {api}/api/tools
-  packshot doctor
-  set -a; . {env}; set +a    (then Python and celery reach this house, too)
+What to do next:
+  1. Open {api}/docs and try a tool in the browser.
+  2. See all six tools at work in this house, from a second terminal:
+       make demo                  on the photos that we ship
+       make demo PHOTOS=folder    on 1 to 20 photos of your own
+  3. Do it by hand, as "One flow by curl" in README.md:
+       B={api}
+     A Python or celery of yours reaches this house after
+       set -a; . {env}; set +a
+  Flower shows the workers and every task meanwhile.
 
 Ctrl-C stops it as soon as the running tasks are done, a second Ctrl-C at once.
 """
 
-#: How the lines begin that stay in the log file.
-CHATTER = {"seaweedfs": "I"}
+#: How the lines begin that stay in the log file: SeaweedFS tells of workers that we do not run, and Flower of
+#: questions that ours were too new to answer.
+CHATTER = {"seaweedfs": ("I", "W"), "flower": ("[W",)}
 
 
 def up(data: Path, wishes: Wishes) -> int:
@@ -69,7 +76,7 @@ def screen() -> Callable[[str, str], None]:
     places: dict[str, int] = {}
 
     def say(name: str, line: str) -> None:
-        if not line.startswith(CHATTER.get(name, "\n")):
+        if not line.startswith(CHATTER.get(name, ())):
             show(prefixed(name, line, places.setdefault(name, len(places)), colour=colour))
 
     return say

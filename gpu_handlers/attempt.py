@@ -58,9 +58,13 @@ def attempt(task: Mapping[str, Any], report: Report, stop: threading.Event) -> d
         work.report(0.95, "verifying")
         prove(path, tool.suffix, params)
         work.report(0.97, "uploading")
+        extras = {
+            name: store(extra, f"{tool.prefix}{task['attempt_id']}.{name}{extra.suffix}")
+            for name, extra in work.extras.items()
+        }
         file = store(path, f"{tool.prefix}{task['attempt_id']}{tool.suffix}")
     used = params.model_dump(mode="json")
-    return {"params": used, "file": file, "facts": work.facts, "warnings": work.warnings}
+    return {"params": used, "file": file, "extras": extras, "facts": work.facts, "warnings": work.warnings}
 
 
 def find_handler(tool: Tool, engine: str) -> Run:

@@ -1,73 +1,35 @@
-"""The words that the preview engine understands, and what it takes them to mean."""
+"""What the preview engine takes the words of a prompt to mean; `lexicon.toml` holds the words."""
 
 import re
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 from math import prod
+from pathlib import Path
+from typing import Any
 
 Rgb = tuple[int, int, int]
 
-COLOURS: dict[str, Rgb] = {
-    "red": (190, 40, 35), "orange": (230, 130, 45), "yellow": (240, 205, 70), "gold": (205, 165, 80),
-    "green": (70, 130, 70), "olive": (120, 120, 60), "teal": (40, 130, 130), "turquoise": (70, 190, 185),
-    "blue": (60, 105, 185), "navy": (30, 45, 95), "purple": (110, 65, 150), "violet": (140, 95, 190),
-    "pink": (240, 180, 195), "magenta": (200, 50, 140), "brown": (115, 75, 50), "beige": (225, 208, 180),
-    "cream": (245, 236, 215), "white": (246, 246, 244), "grey": (150, 150, 152), "gray": (150, 150, 152),
-    "silver": (190, 194, 200), "black": (28, 28, 32),
-}  # fmt: skip
+#: One thing of a table, such as a surface: its settings.
+Thing = dict[str, Any]
+
+#: Words that hold a sentence together and are not asked for anything.
+SMALL = frozenset(
+    ("a", "an", "the", "of", "on", "in", "at", "and", "with", "to", "for", "by", "from", "its", "it", "is", "photo",
+     "picture", "image", "product", "shot", "style")
+)  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Surface:
-    """What the product stands on: its colour, its texture, and how much it reflects (0 to 1)."""
-
-    colour: Rgb
-    texture: str = "plain"
-    gloss: float = 0.0
-
-
-WOOD, STONE = Surface((135, 92, 58), "grain", 0.12), Surface((140, 138, 132), "speckle")
-SURFACES: dict[str, Surface] = {
-    "wood": WOOD, "wooden": WOOD, "table": WOOD, "desk": WOOD, "stone": STONE, "concrete": STONE, "rock": STONE,
-    "marble": Surface((226, 224, 222), "veins", 0.3), "sand": Surface((214, 188, 145), "speckle"),
-    "grass": Surface((88, 128, 55), "speckle"), "snow": Surface((236, 240, 247), "speckle"),
-    "water": Surface((50, 105, 135), "ripples", 0.4), "glass": Surface((175, 200, 205), "plain", 0.5),
-    "metal": Surface((150, 154, 160), "grain", 0.4), "velvet": Surface((95, 25, 55), "speckle"),
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Place:
-    """What stands behind: the colour above, the colour at the horizon, the usual ground; hills and lights or not."""
-
-    above: Rgb
-    horizon: Rgb
-    ground: str = ""
-    hills: bool = False
-    lights: bool = False
-
-
-SEA, ROOM = Place((60, 135, 205), (205, 228, 238), "sand"), Place((150, 125, 105), (120, 92, 72), "wood", lights=True)
-WILD = Place((150, 190, 200), (200, 215, 190), "grass", hills=True)
-TOWN = Place((70, 75, 95), (150, 135, 125), "concrete", lights=True)
-PLACES: dict[str, Place] = {
-    "studio": Place((236, 236, 238), (214, 214, 217)), "beach": SEA, "sea": SEA, "ocean": SEA, "sky": SEA,
-    "lake": Place((90, 150, 205), (190, 215, 225), "water", hills=True), "garden": WILD, "park": WILD, "meadow": WILD,
-    "forest": Place((52, 92, 55), (120, 152, 95), "grass", hills=True), "city": TOWN, "street": TOWN, "party": TOWN,
-    "mountain": Place((85, 140, 205), (215, 225, 235), "stone", hills=True), "cafe": ROOM, "bar": ROOM,
-    "desert": Place((95, 150, 205), (240, 215, 170), "sand", hills=True), "kitchen": ROOM, "room": ROOM,
-    "luxury": Place((48, 44, 46), (112, 100, 90), "marble", lights=True),
-}  # fmt: skip
-
-#: What light does to red, green and blue.
-LIGHTS: dict[str, tuple[float, float, float]] = {
-    "sunset": (1.12, 0.82, 0.66), "golden": (1.14, 0.98, 0.74), "warm": (1.1, 0.99, 0.86), "cold": (0.88, 0.98, 1.12),
-    "night": (0.38, 0.44, 0.66), "dark": (0.55, 0.55, 0.57), "moody": (0.66, 0.62, 0.64), "neon": (0.85, 0.55, 1.1),
-    "bright": (1.14, 1.14, 1.13), "sunny": (1.12, 1.08, 1.0), "cloudy": (0.88, 0.91, 0.95), "dusk": (0.72, 0.62, 0.76),
-}  # fmt: skip
-
-SIDES: dict[str, tuple[int, int]] = {"left": (-1, 0), "right": (1, 0), "top": (0, -1), "bottom": (0, 1)}
+@cache
+def table(name: str) -> dict[str, Any]:
+    """Give a table of the lexicon, word by word."""
+    with (Path(__file__).parent / "lexicon.toml").open("rb") as file:
+        things: dict[str, Any] = tomllib.load(file)[name]
+    if name in {"colours", "sides"}:
+        return things
+    return {word: {"name": key, **thing} for key, thing in things.items() for word in thing["words"]}
 
 
 @dataclass(frozen=True)
@@ -75,39 +37,51 @@ class Reading:
     """What a prompt was taken to mean."""
 
     understood: tuple[str, ...]
-    place: Place | None
-    surface: Surface | None
+    ignored: tuple[str, ...]
+    place: Thing
+    #: What the product stands on; {} is the backdrop, going on.
+    surface: Thing
     backdrop: Rgb | None
-    light: tuple[float, float, float]
+    #: Time, weather and mood.
+    airs: list[Thing] = field(default_factory=list)
+
+    @property
+    def tint(self) -> tuple[float, ...]:
+        """What the light does to red, green and blue."""
+        return tuple(prod(air["tint"][channel] for air in self.airs) for channel in range(3))
+
+    def much(self, name: str, usual: float = 0.0) -> float:
+        """Say how much there is of something in the air; the strongest word counts."""
+        return max(
+            (float(air[name]) for air in self.airs if name in air), key=lambda it: abs(it - usual), default=usual
+        )
 
 
-def read(prompt: str, negative: str = "") -> Reading:
+def read(prompt: str, negative: str = "", trigger: str = "") -> Reading:
     """Read a prompt; the first surface and place count, and no word that the negative prompt names."""
-    unwanted = set(words(negative))
-    said = [word for word in words(prompt) if word not in unwanted]
-    surface = next((SURFACES[word] for word in said if word in SURFACES), None)
-    dyed = [word for word in said if word in COLOURS]
+    unwanted = {*words(negative), trigger.lower()}
+    said = [word for word in words(prompt) if word not in unwanted and word not in SMALL]
+    surfaces, places = table("surfaces"), table("places")
+    place = next((places[word] for word in said if word in places), places["studio"])
+    surface = next((surfaces[word] for word in said if word in surfaces), surfaces.get(place["ground"], {}))
+    dyes = [word for word in said if word in table("colours")]
     for colour, thing in pairwise(said):
-        if surface and thing in SURFACES and dyed and colour == dyed[0]:  # "white marble"
-            surface, dyed = replace(surface, colour=COLOURS[colour]), dyed[1:]
-    known = tuple(dict.fromkeys(pick(said, COLOURS, SURFACES, PLACES, LIGHTS)))
-    red, green, blue = (prod(LIGHTS[word][channel] for word in known if word in LIGHTS) for channel in range(3))
-    return Reading(
-        understood=known,
-        place=next((PLACES[word] for word in said if word in PLACES), None),
-        surface=surface,
-        backdrop=COLOURS[dyed[0]] if dyed else None,
-        light=(red, green, blue),
-    )
+        if thing in surfaces and colour in dyes[:1]:  # "white marble"
+            surface, dyes = {**surface, "colour": table("colours")[colour]}, dyes[1:]
+    known = dict.fromkeys(pick(said, "colours", "surfaces", "places", "airs"))
+    airs = {id(table("airs")[word]): table("airs")[word] for word in known if word in table("airs")}
+    backdrop = table("colours")[dyes[0]] if dyes else None
+    ignored = dict.fromkeys(word for word in said if word not in known)
+    return Reading(tuple(known), tuple(ignored), place, surface, backdrop, list(airs.values()))
 
 
 def words(text: str) -> list[str]:
     """Split into small words, the plural s taken off where we know the singular."""
-    known = {*COLOURS, *SURFACES, *PLACES, *LIGHTS}
+    known = {word for name in ("colours", "surfaces", "places", "airs", "sides") for word in table(name)}
     said = re.findall(r"\w+", text.lower())
-    return [single if (single := word.removesuffix("s")) in known else word for word in said]
+    return [single if word not in known and (single := word.removesuffix("s")) in known else word for word in said]
 
 
-def pick(said: list[str], *tables: Collection[str]) -> Iterator[str]:
+def pick(said: list[str], *tables: str) -> Iterator[str]:
     """Pick the words that stand in one of these tables."""
-    return (word for word in said if any(word in table for table in tables))
+    return (word for word in said if any(word in table(name) for name in tables))

@@ -67,6 +67,15 @@ def resize(image: NDArray[Any], width: int, height: int) -> NDArray[Any]:
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC))
 
 
+def enlarge(product: Plane, width: int, height: int) -> Plane:
+    """Resize an RGBA cut-out (0 to 1); one that grows keeps a smooth and firm edge."""
+    out = np.clip(resize(product, width, height), 0, 1)
+    if (grown := height / product.shape[0]) > 1:
+        out[..., 3] = np.clip((cv2.GaussianBlur(out[..., 3], (0, 0), 0.8 * grown) - 0.5) * 1.8 + 0.5, 0, 1)
+        out[..., :3] = np.clip(mix(blur(out[..., :3], grown), out[..., :3], 1.5), 0, 1)
+    return floats(out)
+
+
 def fit(image: NDArray[Any], longest: int) -> NDArray[Any]:
     """Shrink until no side is longer; never grow."""
     scale = min(1.0, longest / max(image.shape[:2]))

@@ -38,6 +38,8 @@ class Work:
         self.found = found or {}
         self.warnings: list[Note] = []
         self.facts: dict[str, Any] = {}
+        #: Files to be stored beside the one that is returned, by what they are.
+        self.extras: dict[str, Path] = {}
         self._fetch = fetch
         self._report = report
         self._fetched = 0
@@ -72,6 +74,10 @@ class Work:
     def note(self, **facts: Any) -> None:
         """Keep facts (JSON) that go with the file."""
         self.facts |= facts
+
+    def keep(self, name: str, path: Path) -> None:
+        """Keep a further file (PNG) beside the one that is returned."""
+        self.extras[name] = path
 
     def _check(self) -> None:
         if self.stop.is_set():

@@ -41,13 +41,15 @@ class Picture:
     height: int
 
 
-def clean(data: bytes) -> Picture:
+def clean(data: bytes, longest_px: int = MAX_PIXELS) -> Picture:
     """Decode a PNG, JPEG or WebP and write it anew, without metadata but for the scene of a mask.
 
-    Raises NotAnImage or TooLarge.
+    With `longest_px` it is scaled down until no side is longer. Raises NotAnImage or TooLarge.
     """
     given = decode(data)
-    image = turned(in_srgb(eight_bits(given), given.info.get("icc_profile")), given)
+    image = eight_bits(given)
+    image.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS)
+    image = turned(in_srgb(image, given.info.get("icc_profile")), given)
     return Picture(encode(image, scene_of(given)), image.width, image.height)
 
 

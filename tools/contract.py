@@ -101,7 +101,8 @@ class Tool:
         try:
             self.params.model_validate(dict(given))
         except ValidationError as error:
-            if refusal := refuse_given(self.params, error, self.takes):
+            fillable = [name for name, kind in self.takes.items() if not kind.explicit]
+            if refusal := refuse_given(self.params, error, fillable):
                 raise refusal from None
 
     def answer(self, params: Params, **known: Any) -> dict[str, Any]:

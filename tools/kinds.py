@@ -34,5 +34,8 @@ TriggerWord = Annotated[str, Kind("trigger_word", inherited=True)]
 #: An image that only the caller can choose, such as the reference of `inpaint`.
 ChosenImage = Annotated[str, Kind("image", explicit=True, door="image")]
 
+#: What to find in a picture; the name or the trigger word of a trained model means that product.
+ObjectName = Annotated[str, Kind("object", explicit=True)]
+
 #: A template can only be chosen by its id.
 TemplateId = Annotated[str, Kind("template", explicit=True)]

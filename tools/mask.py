@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from tools.contract import Limits, Params, Result, Seed, Settings, Tool
-from tools.kinds import Image, MaskedScene
+from tools.kinds import Image, MaskedScene, ObjectName
 
 #: The PNG text chunk of a mask that holds the r2:// address of the scene it belongs to.
 SCENE_CHUNK = "packshot:scene"
@@ -21,7 +21,11 @@ class MaskParams(Masking, Params):
     """What mask is told."""
 
     image_url: Image = Field(max_length=2048, description="The picture (r2:// or https://).")
-    object_name: str = Field(min_length=1, max_length=200, description="What to find, such as headphone or shoe.")
+    object_name: ObjectName = Field(
+        min_length=1,
+        max_length=200,
+        description="What to find, such as headphone or shoe; a trained product by its trigger word or model name.",
+    )
 
 
 class MaskResult(Result):

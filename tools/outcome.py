@@ -32,6 +32,8 @@ class Outcome(BaseModel):
     seconds: float
     params: dict[str, Any] = {}
     file: StoredFile | None = None
+    #: Further files beside it, by what they are, such as the cut-outs of a product.
+    extras: dict[str, StoredFile] = {}
     #: What the tool found beside its file, such as the coverage of a mask.
     facts: dict[str, Any] = {}
     warnings: list[Note] = []

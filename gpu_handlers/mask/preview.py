@@ -1,4 +1,4 @@
-"""Mask, the preview way: the most salient object, or the one of a colour or on a side."""
+"""Mask, the preview way: a trained product, else the most salient object, or the one of a colour or on a side."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_handlers import cutout, lexicon, pixels
+from gpu_handlers.appearance import Appearance, load
+from gpu_handlers.salience import Wish
 from gpu_handlers.work import Work
 from tools.errors import InvalidInput, ObjectNotFound
 from tools.mask import SCENE_CHUNK, MaskParams
 
 #: Longest side, in pixels, at which edges are drawn; a larger mask is enlarged from there.
 DRAWN = 1536
-#: Less sure than this, a mask comes with a warning. Set by eye, not calibrated.
-DOUBTFUL = 0.45
 
 
 def run(params: MaskParams, work: Work) -> Path:
@@ -23,7 +23,9 @@ def run(params: MaskParams, work: Work) -> Path:
     image = pixels.read(work.fetch(params.image_url))
     work.report(0.2, "finding")
     small = pixels.fit(image, DRAWN)
-    found = cutout.find(small, wish(params.object_name, work))
+    known = know(work)
+    found = cutout.find(small, Wish() if known else wish(params.object_name, work), known)
+    work.confess("seed")
     if found is None:
         advice = "send a picture where it stands out from what is around it, and is smaller than the whole."
         raise ObjectNotFound(f"No {params.object_name} was found: {advice}")
@@ -34,25 +36,32 @@ def run(params: MaskParams, work: Work) -> Path:
     if coverage > 0.95:
         advice = f"grown by {params.mask_dilation} pixels, the mask covers the whole picture: give less."
         raise InvalidInput.at("mask_dilation", advice)
-    if found.confidence < DOUBTFUL:
-        work.warn("low_confidence", "The object does not stand out: look at the mask before you use it.", "image_url")
+    cutout.doubt(found, work, "image_url")
     work.note(scene_r2_path=params.image_url, coverage=round(coverage, 4), confidence=found.confidence)
     plane = pixels.resize(pixels.to_pixels(soft), image.shape[1], image.shape[0])
     work.report(0.85, "encoding")
     return pixels.write(work.folder / "mask.png", np.dstack([plane] * 3), {SCENE_CHUNK: params.image_url})
 
 
-def wish(name: str, work: Work) -> cutout.Wish | None:
-    """Read colours and sides; confess that nouns are not."""
+def know(work: Work) -> Appearance | None:
+    """Load what we know of the product, if its name is one that was trained."""
+    model = work.found.get("object_name")
+    if not model:
+        return None
+    work.note(known_product=model["name"])
+    return load(work.fetch(model["model_string"]))
+
+
+def wish(name: str, work: Work) -> Wish:
+    """Read colours and sides; confess that nouns are not read."""
     said = lexicon.words(name)
-    colours = tuple(lexicon.COLOURS[word] for word in lexicon.pick(said, lexicon.COLOURS))
-    places = tuple(lexicon.SIDES[word] for word in lexicon.pick(said, lexicon.SIDES))
-    if set(said) - {*lexicon.COLOURS, *lexicon.SIDES}:
+    colours, sides = lexicon.table("colours"), lexicon.table("sides")
+    if set(said) - {*colours, *sides, *lexicon.SMALL}:
         message = "The preview engine cannot read nouns: it masks the object that stands out most, or the one of a \
-colour or side that you name."
+colour or side that you name. A trained product is found by its trigger word."
         work.warn("noun_not_read", message, "object_name")
-    work.confess("seed")
-    return cutout.Wish(colours, places) if colours or places else None
+    named = [tuple(tuple(table[word]) for word in said if word in table) for table in (colours, sides)]
+    return Wish(colours=named[0], places=named[1])
 
 
 def grow(alpha: pixels.Plane, by: float, fade: float) -> pixels.Plane:

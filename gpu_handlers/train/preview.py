@@ -1,53 +1,76 @@
-"""Train, the preview way: keep the best cut-out of the product, and its colours."""
+"""Train, the preview way: cut the product out of its photos, and fit its colours in closed form."""
 
-import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
 
-from gpu_handlers import cutout, pixels
+from gpu_handlers import appearance, cutout, pixels
+from gpu_handlers.pixels import Pixels
 from gpu_handlers.work import Work
 from tools.errors import BadArchive, ObjectNotFound
 from tools.train import TrainParams
 
-#: Longest side of the cut-out that is kept, in pixels.
-KEPT = 512
+#: Longest side, in pixels, at which photos are looked at, and at which cut-outs are kept.
+SEEN, KEPT = 1024, 640
+#: So many views are kept at most, those that we are surest of; and a view half as sure as the best is none.
+VIEWS, DOUBTFUL = 8, 0.5
+#: The contact sheet of the cut-outs: cells of so many pixels a side, in so many columns.
+CELL, COLUMNS = 320, 4
 
 
 def run(params: TrainParams, work: Work) -> Path:
-    """Make a model file: a cut-out (height, width, 4; uint8) and a palette (5, 3; float32)."""
+    """Make a model file, and beside it a contact sheet of the cut-outs (RGBA, 320×320 cells in 4 columns)."""
     pixels.chance(0)
-    rated = list(cut_out(params, work))
-    kept = [(rating, product) for rating, product in rated if product is not None]
-    if not kept:
+    found = list(cut_out(params, work))
+    rated = sorted((each for each in found if each[0] > 0), key=lambda each: -each[0])
+    if not rated:
         raise ObjectNotFound("No product was found in the photos: send photos where it stands out from the backdrop.")
-    product = max(kept, key=lambda each: each[0])[1]
-    work.note(photos=len(rated), kept=len(kept), confidence=max(rating for rating, _ in kept))
-    work.confess("steps", "lr", "lora_rank", "batch_size")
-    if params.resolution >= KEPT:
-        work.warn("little_effect", f"The preview engine keeps at most {KEPT} pixels a side.", "resolution")
+    kept = [product for confidence, product in rated[:VIEWS] if confidence > DOUBTFUL * rated[0][0]]
+    work.note(photos=len(found), kept=len(kept), confidence=rated[0][0])
+    tell(params, work, len(found) - len(rated))
+    work.report(0.9, "fitting")
+    size = min(KEPT, params.resolution)
+    learnt = appearance.learn(kept, size, params.lora_rank, params.steps * params.lr)
+    work.keep("cutouts", pixels.write(work.folder / "cutouts.png", lay_out(kept)))
     about = {"engine": "preview", "trigger_word": params.trigger_word, "name": params.model_name}
-    path = work.folder / "model.safetensors"
-    # One key alone: safetensors does not keep the order of several, and equal input shall give equal bytes.
-    save_file({"cutout": product, "palette": cutout.palette(product)}, path, {"packshot": json.dumps(about)})
-    return path
+    return learnt.save(work.folder / "model.safetensors", about)
 
 
-def cut_out(params: TrainParams, work: Work) -> Iterator[tuple[float, pixels.Pixels | None]]:
-    """Cut the product out of each photo, with a rating: how sure we are, and whether it is all in the photo."""
+def cut_out(params: TrainParams, work: Work) -> Iterator[tuple[float, Pixels]]:
+    """Cut the product out of each photo, RGBA, with how sure we are; 0 if there is none."""
     photos = unpack(work.fetch(params.images), work.folder / "photos")
     for number, path in enumerate(photos):
         work.report(0.05 + 0.85 * number / len(photos), "cutting out")
-        image = pixels.fit(pixels.read(path), 2 * KEPT)
+        image = pixels.fit(pixels.read(path), SEEN)
         found = cutout.find(image)
-        if found is None:
-            yield 0.0, None
-            continue
-        product = pixels.fit(cutout.cut(image, found.alpha), min(KEPT, params.resolution))
-        yield found.confidence, np.ascontiguousarray(product)
+        yield (found.confidence, cutout.cut(image, found.alpha)) if found else (0.0, image)
+
+
+def tell(params: TrainParams, work: Work, without: int) -> None:
+    """Say how this model was made, and what was left out."""
+    work.warn(
+        "closed_form", "The preview engine fits the product's colours in closed form: it iterates nothing.", "steps"
+    )
+    work.confess("batch_size")
+    if params.resolution >= KEPT:
+        work.warn("little_effect", f"The preview engine keeps at most {KEPT} pixels a side.", "resolution")
+    if without:
+        message = f"In {without} of the photos no product stood out, so they were left out."
+        work.warn("photos_left_out", message, "images")
+
+
+def lay_out(products: list[Pixels]) -> Pixels:
+    """Lay cut-outs out on a transparent sheet, row by row."""
+    rows = -(-len(products) // COLUMNS)
+    sheet = np.zeros((rows * CELL, COLUMNS * CELL, 4), np.uint8)
+    for number, product in enumerate(products):
+        small = pixels.fit(product, CELL - 32)
+        high, wide = small.shape[:2]
+        top, left = number // COLUMNS * CELL + (CELL - high) // 2, number % COLUMNS * CELL + (CELL - wide) // 2
+        sheet[top : top + high, left : left + wide] = small
+    return sheet
 
 
 def unpack(archive: Path, folder: Path) -> list[Path]:

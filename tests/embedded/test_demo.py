@@ -1,5 +1,6 @@
 """`packshot demo` as a stranger runs it: on a house that is up, with a job that fails, and stopped half-way."""
 
+import io
 import json
 import shutil
 import signal
@@ -10,17 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 from safetensors.numpy import load_file
 
-from embedded import orphans
+from embedded import contact_sheet, demo_photos, orphans
 from tests.conftest import Process, Processes
 
 NO_SERVERS = {"DATABASE_URL": "", "REDIS_URL": "", "S3_ENDPOINT_URL": "", "API_PORT": "0", "FLOWER_PORT": "0"}
 TOOLS = ["train", "resolve_template", "generate", "mask", "inpaint", "video"]
+SCENES = ["beach", "forest", "night"]
 PATIENCE_S = 120
+
+#: Sides of the pictures on a contact sheet, in pixels.
+PHOTO, SCENE, LARGE = ((cell.width, cell.height) for cell in (
+    contact_sheet.small_cells(0, 8)[0], contact_sheet.grid(0, 4, 4)[0], contact_sheet.large_cell(0)
+))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +54,9 @@ def house(folder: Path) -> Iterator[Process]:
     up.kill()
 
 
-def demo(processes: Processes, data: Path, out: Path) -> Process:
+def demo(processes: Processes, data: Path, out: Path, *options: str) -> Process:
     env = {**NO_SERVERS, "PACKSHOT_DATA_DIR": str(data)}
-    return processes.start("packshot", "demo", "--small", "--out", str(out), env=env)
+    return processes.start("packshot", "demo", "--small", "--out", str(out), *options, env=env)
 
 
 def steps(out: Path) -> list[dict[str, Any]]:
@@ -74,28 +82,106 @@ def ask(data: Path, path: str, body: bytes | None = None) -> Any:
         return json.load(answer)
 
 
+def stands_on(sheet: Path, image: Image.Image, sides: tuple[int, int]) -> bool:
+    """Look for a picture of this size on the whole sheet."""
+    page = np.asarray(Image.open(sheet).convert("L"))
+    wanted = np.asarray(ImageOps.fit(image.convert("L"), sides, Image.Resampling.LANCZOS))
+    distance, *_ = cv2.minMaxLoc(cv2.matchTemplate(page, wanted, cv2.TM_SQDIFF))
+    return distance / wanted.size < 4  # mean square difference of 255²
+
+
 @pytest.mark.usefixtures("house")
 def test_both_runs_do_all_six_tools_and_come_to_the_same(processes: Processes, folder: Path, tmp_path: Path) -> None:
-    shown = demo(processes, folder / "data", tmp_path)
+    data = folder / "data"
+    shown = demo(processes, data, tmp_path)
     assert shown.popen.wait(PATIENCE_S) == 0, shown.said()
     assert "runs already" in shown.said()
-    assert "All 12 steps of both runs completed" in shown.said()
-    assert ask(folder / "data", "/health") == {"status": "ok"}  # it was not ours to stop
+    assert "All 15 steps of both runs completed" in shown.said()
+    assert ask(data, "/health") == {"status": "ok"}  # it was not ours to stop
 
     told = steps(tmp_path)
-    assert [step["step"] for step in told] == [f"{run}.{tool}" for run in ("http", "celery") for tool in TOOLS]
+    names = [f"http.{tool}" for tool in TOOLS]
+    names[3:3] = [f"http.generate.{scene}" for scene in SCENES]
+    assert [step["step"] for step in told] == [*names, *(f"celery.{tool}" for tool in TOOLS)]
     assert all(list(step) == ["step", "tool", "status", "seconds", "r2_path", "file"] for step in told)
     assert {step["status"] for step in told} == {"completed"}
     assert [step["tool"] for step in told if step["file"] is None or step["r2_path"] is None] == [
         "resolve_template"
     ] * 2
-    over_http, as_chain = told[:6], told[6:]
-    for first, second in zip(over_http, as_chain, strict=True):
+    by_name = {step["step"]: step for step in told}
+    for tool in TOOLS:
+        first, second = by_name[f"http.{tool}"], by_name[f"celery.{tool}"]
         if first["file"]:
             assert first["r2_path"] != second["r2_path"]  # made anew, not served twice
             pair = zip(decode(Path(first["file"])), decode(Path(second["file"])), strict=True)
-            assert all(np.array_equal(one, other) for one, other in pair), first["tool"]
-    assert len(decode(Path(told[5]["file"]))) == 5
+            assert all(np.array_equal(one, other) for one, other in pair), tool
+    assert len(decode(Path(by_name["http.video"]["file"]))) == 5
+
+    says_the_warnings_of_its_jobs(shown, data, tmp_path)
+    names_each_file_where_it_opens(shown, data)
+    tells_the_story(tmp_path)
+
+
+def says_the_warnings_of_its_jobs(shown: Process, data: Path, out: Path) -> None:
+    jobs = ask(data, "/api/jobs?limit=14")["data"]
+    said = {(job["tool"], note["message"]) for job in jobs for note in job["warnings"]}
+    assert said  # the preview engine has something to confess
+    noted = json.loads((out / "report.json").read_text())["warnings"]
+    assert {(note["tool"], note["message"]) for note in noted} == said
+    words = " ".join(shown.said().split())
+    assert all(words.count(f"{tool} {message}") == 1 for tool, message in said)
+
+
+def names_each_file_where_it_opens(shown: Process, data: Path) -> None:
+    jobs = [job for job in ask(data, "/api/jobs?limit=14")["data"] if job["tool"] not in {"train", "resolve_template"}]
+    assert len(jobs) == 11
+    port = json.loads((data / "ports.json").read_text())["api"]
+    for job in jobs:
+        url = f"http://127.0.0.1:{port}{job['result'].get('image_url') or job['result']['video_url']}"
+        assert shown.said().count(url) == 2  # when it was done, and in the table
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        assert answer.headers.get_content_type() in {"image/png", "video/mp4"}
+    scenes = [job for job in jobs if job["tool"] == "generate"][1:]  # the newest is the chain's
+    assert len({job["params"]["prompt"] for job in scenes}) == len(scenes) == 4
+    assert max(job["created_at"] for job in scenes) < min(job["ended_at"] for job in scenes)  # sent together
+
+
+def tells_the_story(out: Path) -> None:
+    sheet = out / "contact-sheet.png"
+    for photo in demo_photos.shipped().photos:
+        assert stands_on(sheet, Image.open(io.BytesIO(photo)), PHOTO)
+    for name in ("generate", *(f"generate-{scene}" for scene in SCENES), "mask"):
+        assert stands_on(sheet, Image.open(out / "http" / f"{name}.png"), SCENE), name
+    assert stands_on(sheet, Image.open(out / "http" / "inpaint.png"), LARGE)
+    assert not stands_on(sheet, Image.open(out / "http" / "inpaint.png").rotate(180), LARGE)
+    assert json.loads((out / "report.json").read_text())["contact_sheet"] == str(sheet)
+
+
+@pytest.mark.usefixtures("house")
+def test_the_same_with_photos_of_your_own(processes: Processes, folder: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "Rote Tasche"
+    mine.mkdir()
+    phone = Image.Exif()
+    phone[ExifTags.Base.Orientation] = 6  # held upright
+    photos = [Image.open(path).convert("RGB") for path in sorted(demo_photos.SHIPPED.glob("*.png"))[:4]]
+    large = photos[0].resize((3024, 4032), Image.Resampling.BICUBIC)
+    large.transpose(Image.Transpose.ROTATE_90).save(mine / "IMG_1.JPG", exif=phone, quality=90)
+    photos[1].save(mine / "b.webp", quality=95)
+    photos[2].save(mine / "c.Png")
+    photos[3].save(mine / "d.jpeg")
+    (mine / "IMG_5.HEIC").write_bytes(b"what a phone wrote")
+
+    shown = demo(processes, folder / "data", tmp_path / "out", "--photos", str(mine))
+    assert shown.popen.wait(PATIENCE_S) == 0, shown.said()
+    assert shown.said().startswith("1 HEIC left out.")
+    assert {step["status"] for step in steps(tmp_path / "out")} == {"completed"}
+    model = ask(folder / "data", "/api/models")[0]
+    assert (model["model_name"], model["trigger_word"]) == ("Rote Tasche", "TOK_ROTE_TASCHE")
+    (train,) = ask(folder / "data", "/api/jobs?tool=train&limit=1")["data"]
+    assert train["facts"]["photos"] == 4
+    (mask,) = ask(folder / "data", "/api/jobs?tool=mask&limit=1")["data"]
+    assert mask["params"]["object_name"] == "TOK_ROTE_TASCHE"
+    assert stands_on(tmp_path / "out" / "contact-sheet.png", large, PHOTO)  # upright
 
 
 @pytest.mark.usefixtures("house")

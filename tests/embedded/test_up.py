@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from embedded import orphans
+from embedded.house import House
+from embedded.up import table
 
 PATIENCE_S = 120
 
@@ -44,6 +46,7 @@ def test_the_whole_house(processes: Any, data: Path, wait_until: Callable[..., N
     house = up(processes, data)
     ports, secrets = (json.loads((data / name).read_text()) for name in ("ports.json", "secrets.json"))
     assert get(f"http://127.0.0.1:{ports['api']}/health") == 200
+    assert f"Open http://127.0.0.1:{ports['api']}/docs" in house.said()
     flower = f"http://127.0.0.1:{ports['flower']}/workers"
     wait_until(lambda: get_or_none(flower), 30)
     assert get(flower) == 401
@@ -57,6 +60,13 @@ def test_the_whole_house(processes: Any, data: Path, wait_until: Callable[..., N
     assert json.loads((data / "secrets.json").read_text()) == secrets
     os.kill(again.popen.pid, signal.SIGKILL)
     wait_until(lambda: not list(orphans.find(data)), 15)
+
+
+def test_what_to_do_next_fits_eighty_columns() -> None:
+    ports, secrets = {"api": 65535, "flower": 65535}, {"flower": "x" * 24}
+    lines = table(House(Path("/srv/packshot"), ports, secrets)).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum("http://127.0.0.1:65535" in line for line in lines) >= 4
 
 
 def get_or_none(url: str) -> int | None:

@@ -9,9 +9,8 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.numpy import load_file
 
-from gpu_handlers import cutout, lexicon, pixels
+from gpu_handlers import appearance, cutout, lexicon, pixels
 from tests.handlers.workbench import PHOTOS, Bench, difference, draw_balls
 from tools.errors import BadArchive, InvalidInput, MaskUnusable, NotAnImage, ObjectNotFound, PathNotAllowed
 from tools.mask import SCENE_CHUNK
@@ -22,11 +21,12 @@ BALLS = {"red": (0.27, 0.13), "blue": (0.7, 0.17)}
 def test_a_model_holds_the_product_and_its_colours(bench: Bench) -> None:
     asked = {"images": bench.zip("two.zip", *PHOTOS[:2]), "model_name": "Bag", "trigger_word": "TOK_BAG"}
     done = bench.do("train", asked)
-    tensors = load_file(done.path)
-    assert tensors["cutout"].shape[2] == 4
-    assert max(tensors["cutout"].shape) <= 512
-    red, green, blue = tensors["palette"][0]
+    learnt = appearance.load(done.path)
+    view = learnt.show(0)
+    assert max(view.shape[:2]) <= 640
+    red, green, blue = view[view[..., 3] > 0.9][:, :3].mean(0)
     assert red > 1.5 * max(green, blue)
+    assert learnt.up.shape[2] == learnt.down.shape[1] == 16, "the rank that was asked for"
     assert (done.work.facts["photos"], done.work.facts["kept"]) == (2, 2)
 
 
@@ -89,10 +89,9 @@ def test_a_model_of_another_engine_is_refused(bench: Bench) -> None:
 
 
 def test_a_colour_dyes_the_surface_that_it_stands_before() -> None:
-    marble = lexicon.read("black marble on a beach").surface
-    assert marble is not None
-    assert marble.colour == lexicon.COLOURS["black"]
-    assert lexicon.read("marble, black backdrop").backdrop == lexicon.COLOURS["black"]
+    black = lexicon.table("colours")["black"]
+    assert lexicon.read("black marble on a beach").surface["colour"] == black
+    assert lexicon.read("marble, black backdrop").backdrop == black
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_what_is_taken_and_given_is_what_the_seeds_arrows_say() -> None:
         "train": ({"dataset"}, {"lora", "trigger_word"}),
         "resolve_template": ({"template", "trigger_word"}, {"prompt", "trigger_word"}),
         "generate": ({"lora", "prompt"}, {"image"}),
-        "mask": ({"image"}, {"masked_scene"}),
+        "mask": ({"image", "object"}, {"masked_scene"}),
         "inpaint": ({"masked_scene", "image"}, {"image"}),
         "video": ({"image"}, {"video"}),
     }

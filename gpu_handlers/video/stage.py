@@ -1,0 +1,111 @@
+"""A picture as a stage: a backdrop, a ground in its depth, and the product before them."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from gpu_handlers import cutout, pixels
+from gpu_handlers.appearance import spread
+from gpu_handlers.filling import fill
+from gpu_handlers.pixels import Pixels, Plane, floats, mix, to_pixels, to_plane
+
+#: The camera stands a little closer than the picture, so that it need not look over its edge at once.
+CLOSER = 0.92
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the camera sees: a backdrop without the product, how near each row of it is, and the product before it.
+
+    Shapes: backdrop (height, width, 3), depth (height, width; 0 far, 1 where the product stands), product (its height,
+    its width, RGBA; empty if there is none) with its upper left corner (x, y).
+    """
+
+    backdrop: Pixels
+    depth: Plane
+    product: Plane
+    corner: tuple[int, int]
+
+
+def set_up(image: Pixels, size: tuple[int, int], steps: int, rng: np.random.Generator) -> Stage:
+    """Part a picture into product and backdrop, in the frame's size (width, height)."""
+    image = pixels.fit(image, 2 * max(size))
+    plane, alpha = pixels.unfinished(to_plane(image), steps, rng), find_alpha(image)
+    frame = crop(alpha, size[0] / size[1])
+    product = shoot(spread(np.dstack([plane, alpha])), frame, size)
+    backdrop = shoot(fill(plane, widen(alpha), rng) if alpha.any() else plane, frame, size)
+    rows, columns = (np.flatnonzero((product[..., 3] > 0.02).any(axis)) for axis in (1, 0))
+    top, bottom, left, right = (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1) if len(rows) else (0, 0, 0, 0)
+    foot = bottom / size[1] or 0.8
+    y = np.linspace(0, 1, size[1], dtype=np.float32)[:, None]
+    depth = np.repeat(np.clip((y - 0.55 * foot) / (0.45 * foot), 0, 1.6), size[0], 1)
+    return Stage(to_pixels(backdrop), floats(depth), product[top:bottom, left:right], (int(left), int(top)))
+
+
+def find_alpha(image: Pixels) -> Plane:
+    """Find the product's alpha; nothing, if there is none that stands out: then all of the picture is backdrop."""
+    found = cutout.find(image)
+    return found.alpha if found and found.confidence > cutout.DOUBTFUL else np.zeros(image.shape[:2], np.float32)
+
+
+def widen(alpha: Plane) -> Plane:
+    """Take the edge of a product, and the shadow at its foot, in with it."""
+    return floats(cv2.dilate(alpha, np.ones((max(alpha.shape) // 28,) * 2, np.uint8)))
+
+
+def crop(alpha: Plane, shape: float) -> tuple[float, float, float]:
+    """Choose what the frame shows, all of the product if it can: left, top, height; it may reach over the sides."""
+    height, width = alpha.shape
+    rows, columns = (np.flatnonzero((alpha > 0.5).any(axis)) for axis in (1, 0))
+    tall, middle = min(height, width / shape), (width / 2, height / 2)
+    if len(rows):
+        tall = min(height, max(tall, np.ptp(rows) * 1.6, np.ptp(columns) * 1.6 / shape))
+        middle = ((columns[0] + columns[-1]) * 0.3 + width * 0.2, (rows[0] + rows[-1]) / 2)
+    wide, top = tall * shape, min(max(middle[1] - tall / 2, 0), height - tall)
+    left = min(max(middle[0] - wide / 2, 0), width - wide) if wide < width else (width - wide) / 2
+    return left, top, tall
+
+
+def shoot(plane: Plane, frame: tuple[float, float, float], size: tuple[int, int]) -> Plane:
+    """Show a part of a picture in a size; beyond its sides it goes on as in a mirror, a product does not."""
+    left, top, tall = frame
+    zoom = size[1] / tall
+    lens = floats([[zoom, 0, -left * zoom], [0, zoom, -top * zoom]])
+    small = cv2.GaussianBlur(plane, (0, 0), 0.45 / zoom) if zoom < 1 else plane
+    border = cv2.BORDER_REFLECT_101 if plane.shape[2] == 3 else cv2.BORDER_CONSTANT
+    return floats(np.clip(cv2.warpAffine(small, lens, size, flags=cv2.INTER_LINEAR, borderMode=border), 0, 1))
+
+
+def look(stage: Stage, camera: Plane) -> Pixels:
+    """Show one frame, (height, width, 3), of a camera that went (right, down, closer, around): the near moves most."""
+    right, down, closer, around = (float(value) for value in camera)
+    height, width = stage.depth.shape
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    near = 0.25 + 0.75 * stage.depth
+    scale = np.exp(-closer * (0.35 + 0.65 * stage.depth)) * CLOSER
+    u = (x - width / 2) * scale + width / 2 + near * width * (right + 0.1 * around * (stage.depth - 1))
+    v = (y - height * 0.55) * scale + height * 0.55 + near * height * down
+    behind = np.asarray(
+        cv2.remap(stage.backdrop, floats(u), floats(v), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101), np.uint8
+    )
+    if not stage.product.size:
+        return behind
+    front = floats(cv2.warpPerspective(stage.product, turn(stage, camera), (width, height), flags=cv2.INTER_LINEAR))
+    return to_pixels(mix(to_plane(behind), front[..., :3], front[..., 3]))
+
+
+def turn(stage: Stage, camera: Plane) -> Plane:
+    """Say how the camera sees the product: it moves with the ground at its foot, and shows one side nearer."""
+    right, down, closer, around = (float(value) for value in camera)
+    (height, width), (high, wide), (left, top) = stage.depth.shape, stage.product.shape[:2], stage.corner
+    zoom, middle = np.exp(closer) / CLOSER, left + wide / 2
+    corners = floats([(left, top), (left + wide, top), (left + wide, top + high), (left, top + high)])
+    aside, below = corners[:, 0] - middle, corners[:, 1] - top - 0.8 * high
+    x = (middle - width / 2 - right * width) * zoom + width / 2 + aside * zoom * np.cos(0.5 * around)
+    y = (
+        (corners[:, 1] - height * 0.55 - down * height) * zoom
+        + height * 0.55
+        + 0.12 * around * zoom * aside / wide * below
+    )
+    return floats(cv2.getPerspectiveTransform(corners - floats([left, top]), floats(np.stack([x, y], 1))))

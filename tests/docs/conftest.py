@@ -1,0 +1,57 @@
+"""One whole house for all pages, as `make up` starts it, with a model that the demo would have trained."""
+
+import json
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from embedded import orphans
+from embedded.demo_script import FULL, zip_photos
+from tests.conftest import Processes
+from tests.docs.blocks import ROOT
+from tests.docs.reader import Reader
+
+NO_SERVERS = {"DATABASE_URL": "", "REDIS_URL": "", "S3_ENDPOINT_URL": "", "API_PORT": "0", "FLOWER_PORT": "0"}
+PATIENCE_S = 120
+
+
+@pytest.fixture(scope="module")
+def data() -> Iterator[Path]:
+    """Run the whole house once; its data directory."""
+    folder = Path(tempfile.mkdtemp(prefix="packshot-tests-"))
+    folder.chmod(0o711)  # root's PostgreSQL runs as nobody
+    starter = Processes(folder)
+    up = starter.start("packshot", "up", env={**NO_SERVERS, "PACKSHOT_DATA_DIR": str(folder / "data")})
+    up.wait_for(lambda: "Packshot is up." in up.said(), PATIENCE_S)
+    yield folder / "data"
+    up.popen.send_signal(signal.SIGINT)
+    up.popen.wait(60)
+    up.kill()
+    orphans.end(folder / "data", patience_s=1)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def base(data: Path) -> str:
+    """Give the address of the house, which has the model 1."""
+    address = f"http://127.0.0.1:{json.loads((data / 'ports.json').read_text())['api']}"
+    files = {"images": ("photos.zip", zip_photos())}
+    job = requests.post(f"{address}/api/train", data=FULL["train"], files=files, timeout=30).json()
+    ended = requests.get(f"{address}/api/jobs/{job['job_id']}?wait=60", timeout=90).json()
+    assert ended["result"]["model_id"] == 1, ended
+    return address
+
+
+@pytest.fixture
+def reader(data: Path, base: str, tmp_path: Path) -> Iterator[Reader]:
+    """Give somebody who has the checkout and a house that is up."""
+    if not shutil.which("curl"):
+        pytest.skip("the pages ask by curl, which this machine does not have")
+    made = Reader(ROOT, tmp_path, data, base)
+    yield made
+    made.close()
