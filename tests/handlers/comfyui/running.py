@@ -60,7 +60,8 @@ class Running:
         failing = self.server.faults.failing.get(cls) or self.unfound(node)
         if failing:
             where = {"node_id": node, "node_type": cls, "executed": list(self.states)[:-1]}
-            raise Stopped("execution_error", **where, **failing, traceback=['  File "/opt/comfyui/x.py"\n'])
+            told = {"current_inputs": {}, "current_outputs": [], "traceback": ['  File "/opt/comfyui/x.py"\n']}
+            raise Stopped("execution_error", **where, **failing, **told, timestamp=stamp())
         if cls in SAMPLERS:
             await self.sample(node)
         if node in self.outputs:
