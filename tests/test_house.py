@@ -169,18 +169,18 @@ def test_the_api_loads_nothing_of_the_far_side() -> None:
     assert loaded.isdisjoint({"torch", "runpod", "cv2", "av", "numpy", "boto3", "requests", "gpu_handlers", "flower"})
 
 
-def test_a_handlers_entry_knows_neither_the_web_nor_celery_nor_sql() -> None:
-    previews = [f"gpu_handlers.{path.parent.name}.preview" for path in (ROOT / "gpu_handlers").glob("*/preview.py")]
-    loaded = loaded_by(f"import gpu_handlers.attempt, {', '.join(previews)}")
-    assert {"gpu_handlers", "storage", "tools", "cv2"} <= loaded
-    assert loaded.isdisjoint({"flask", "celery", "kombu", "sqlalchemy", "psycopg2", "redis", "db", "tasks", "api"})
-
-
 def test_the_gpu_engine_needs_no_gpu_itself() -> None:
     engines = [f"gpu_handlers.{path.parent.name}.gpu" for path in (ROOT / "gpu_handlers").glob("*/gpu.py")]
     loaded = loaded_by(f"import {', '.join(engines)}")
     assert {"gpu_handlers", "httpx", "websockets"} <= loaded
     assert loaded.isdisjoint({"flask", "celery", "sqlalchemy", "db", "tasks", "api", "torch", "runpod", "av"})
+
+
+def test_a_handlers_entry_knows_neither_the_web_nor_celery_nor_sql() -> None:
+    previews = [f"gpu_handlers.{path.parent.name}.preview" for path in (ROOT / "gpu_handlers").glob("*/preview.py")]
+    loaded = loaded_by(f"import gpu_handlers.attempt, {', '.join(previews)}")
+    assert {"gpu_handlers", "storage", "tools", "cv2"} <= loaded
+    assert loaded.isdisjoint({"flask", "celery", "kombu", "sqlalchemy", "psycopg2", "redis", "db", "tasks", "api"})
 
 
 def test_the_entry_itself_loads_no_engine() -> None:

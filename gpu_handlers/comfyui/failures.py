@@ -30,6 +30,9 @@ FOLDERS = {
 #: How our own node begins when the detector has found nothing.
 NOT_FOUND = "OBJECT_NOT_FOUND"
 
+#: What a node says that would fetch its model now, and may not.
+OFFLINE = ("LocalEntryNotFoundError", "OfflineModeIsEnabled")
+
 #: What a CUDA context says that will do no more work: only a new process helps.
 BROKEN = ("CUDA error:", "CUBLAS_STATUS", "device-side assert")
 
@@ -91,6 +94,9 @@ def broken_node(said: Mapping[str, Any]) -> ToolError:
         )
     if kind.endswith("OutOfMemoryError") or "ran out of memory" in text:
         return OutOfMemory(None, where)
+    if kind.endswith(OFFLINE):
+        sentence = f"{said['node_type']} lacks its model file: `packshot models` says which, and where it is from."
+        return ModelMissing(sentence, where)
     if any(sign in text for sign in BROKEN):
         return ComfyuiCrashed(f"The GPU failed in ComfyUI, which must be started anew: {text[:200]}", where)
     sentence = f"Node {said['node_id']} ({said['node_type']}) failed in ComfyUI: {kind}: {text[:300]}"

@@ -83,11 +83,19 @@ def unfinished(folder: Path) -> Iterator[Path]:
 
 def make_room(folder: Path, size: int, budget: int) -> None:
     """Delete the LoRAs that were not used for longest, until `size` more bytes fit the budget; those in use stay."""
-    kept = sorted(((path.stat().st_mtime, path) for path in folder.glob("*.safetensors")), key=lambda pair: pair[0])
-    taken = size + sum(path.stat().st_size for _, path in kept)
-    for used_at, path in kept:
-        if taken <= budget or time.time() - used_at < IN_USE_S:
-            break
-        taken -= path.stat().st_size
-        path.unlink(missing_ok=True)
-        logger.info("let go of LoRA %s", path.name)
+    idle = [(path, about) for path, about in look(folder) if time.time() - about.st_mtime > IN_USE_S]
+    spare = size + sum(about.st_size for _, about in look(folder)) - budget
+    for path, about in sorted(idle, key=lambda pair: (pair[0].suffix != ".part", pair[1].st_mtime)):
+        if path.suffix == ".part" or spare > 0:  # the first are of processes that were killed
+            spare -= about.st_size
+            path.unlink(missing_ok=True)
+            logger.info("let go of %s", path.name)
+
+
+def look(folder: Path) -> list[tuple[Path, os.stat_result]]:
+    """List what is kept; another process may be letting go of some of it."""
+    found = []
+    for path in [*folder.glob("*.safetensors"), *folder.glob("*.part")]:
+        with suppress(FileNotFoundError):
+            found.append((path, path.stat()))
+    return found

@@ -17,6 +17,9 @@ Graph = dict[str, dict[str, Any]]
 #: Seconds that ComfyUI may take for an answer: while it loads a model, its server hardly gets to speak.
 ANSWER_S = 30.0
 
+#: Seconds for what nobody waits for any more.
+FAREWELL_S = 5.0
+
 
 class Wire:
     """ComfyUI's HTTP interface. Every method raises ComfyuiCrashed when nobody answers."""
@@ -86,12 +89,12 @@ class Wire:
 
     def cancel(self, prompt_id: str) -> None:
         """Take a graph out of the queue, and interrupt it if it runs; others are left alone."""
-        self._ask("POST", "/queue", json={"delete": [prompt_id]})
-        self._ask("POST", "/interrupt", json={"prompt_id": prompt_id})
+        self._ask("POST", "/queue", json={"delete": [prompt_id]}, timeout=FAREWELL_S)
+        self._ask("POST", "/interrupt", json={"prompt_id": prompt_id}, timeout=FAREWELL_S)
 
     def forget(self, prompt_id: str) -> None:
         """Let ComfyUI forget an ended graph."""
-        self._ask("POST", "/history", json={"delete": [prompt_id]})
+        self._ask("POST", "/history", json={"delete": [prompt_id]}, timeout=FAREWELL_S)
 
     def download(self, file: dict[str, Any], path: Path) -> Path:
         """Bring an output to a path."""

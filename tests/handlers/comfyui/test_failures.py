@@ -98,6 +98,15 @@ def test_a_model_that_goes_missing_later_is_named_too(desk: Desk, comfy: StandIn
     assert (said["code"], said["file"], said["folder"]) == ("model_missing", "wan_2.1_vae.safetensors", "vae")
 
 
+def test_a_model_that_a_node_would_fetch_by_itself_is_missing(desk: Desk, comfy: StandIn, scene: str) -> None:
+    comfy.faults.failing["DownloadAndLoadSAM2Model"] = {
+        "exception_type": "huggingface_hub.errors.LocalEntryNotFoundError",
+        "exception_message": "Cannot find an appropriate cached snapshot folder",
+    }
+    said = error(desk.ask("mask", image_url=scene, object_name="ball"))
+    assert (said["code"], said["node_type"], said["retryable"]) == ("model_missing", "DownloadAndLoadSAM2Model", False)
+
+
 def test_a_missing_node_is_named(desk: Desk, comfy: StandIn, scene: str) -> None:
     del comfy.info["GrowMaskWithBlur"]
     said = error(desk.ask("mask", image_url=scene, object_name="ball"))

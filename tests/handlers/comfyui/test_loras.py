@@ -129,6 +129,15 @@ def test_what_a_waiting_job_may_still_load_stays_over_the_budget(tmp_path: Path)
     assert names(tmp_path) == ["used"]
 
 
+def test_what_a_killed_process_left_half_done_is_taken_away(tmp_path: Path) -> None:
+    fill(tmp_path, old=30)
+    for name, hours in (("killed", 30), ("under-way", 0)):
+        (tmp_path / f"{name}.part").write_bytes(bytes(100))
+        os.utime(tmp_path / f"{name}.part", (time.time() - hours * 3600,) * 2)
+    loras.make_room(tmp_path, 100, budget=10_000)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old.safetensors", "under-way.part"]
+
+
 def test_a_use_keeps_a_lora_from_being_let_go(desk: Desk, comfy: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     assert generate(desk, make_lora(1.0)).file
     (first,) = kept(comfy)
