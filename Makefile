@@ -5,7 +5,7 @@ PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-comfyui lint docs lock bench calibrate effects clean install install-dev
+.PHONY: help demo up test test-comfyui lint docs lock bench bench-engine calibrate effects clean install install-dev
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,7 +49,10 @@ bench: install-dev  ## measure, into var/bench/latest.json
 	@$(BIN)/python -m benchmarks.bench
 
 calibrate: install-dev  ## fit how sure the preview engine is of an outline, into var/calibrate/latest.json
-	@$(BIN)/python -m benchmarks.calibrate
+	@$(BIN)/python -m benchmarks.calibrate && $(BIN)/python -m benchmarks.strangers
+
+bench-engine: install-dev  ## time the preview engine, into var/engine/latest.json
+	@$(BIN)/python -m benchmarks.engine
 
 effects: install-dev  ## measure what each parameter changes, into docs/effects.md and its picture
 	@$(BIN)/python -m benchmarks.effects

@@ -133,7 +133,11 @@ def of_training() -> Iterator[Operation]:
         Operation("get", "/api/training-config", "get_training_config", "Show training's defaults.", {"200": OBJECT}),
         Operation("get", "/api/models", "list_models", "List all trained models.", {"200": LIST}),
         Operation("get", "/api/models/{model_id}", "get_model", "Show one model.", {"200": OBJECT}),
-    )
+        Operation(
+            "get", "/api/models/{model_id}/cutouts", "get_model_cutouts", "Show what a model was made from.",
+            {"200": BINARY}, media="image/png",
+        ),
+    )  # fmt: skip
 
 
 def of_templates(resolve: Tool) -> Iterator[Operation]:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from flask import Blueprint, Response, jsonify, request
 
-from api import submitting
+from api import files, submitting
 from api.bodies import read_file, read_form, read_json
 from api.preferences import Preference, read_key
 from api.tools import read_id
@@ -31,9 +31,20 @@ def list_models() -> Response:
 @blueprint.get("/models/<model_id>")
 def get_model(model_id: str) -> Response:
     """Show one model."""
-    if not model_id.isascii() or not model_id.isdigit() or len(model_id) > 9:
+    return jsonify(models.show_one(read_model_id(model_id)))
+
+
+def read_model_id(text: str) -> int:
+    """Read the id of a model in a path. Raises ModelNotFound."""
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise ModelNotFound
-    return jsonify(models.show_one(int(model_id)))
+    return int(text)
+
+
+@blueprint.get("/models/<model_id>/cutouts")
+def get_cutouts(model_id: str) -> Response:
+    """Show what a model was made from: the product, cut out of its photos, as a PNG."""
+    return files.send(models.find_cutouts(read_model_id(model_id)))
 
 
 @blueprint.get("/training-config")

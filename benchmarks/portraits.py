@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -62,12 +63,12 @@ def choose_backdrop(number: int, size: int, rng: np.random.Generator) -> tuple[s
         name = SCENES[number % len(SCENES)]
         return name, scenery.paint(lexicon.read(name), float(rng.choice([-1, 1])), (size, size), rng)
     name = ("china.jpg", "gravel", "brick", "grass", "rocket", "coffee")[number // 5 % 6]
-    photo = load_sample_image(name) if name.endswith("jpg") else getattr(data, name)()
+    photo: Any = load_sample_image(name) if name.endswith("jpg") else getattr(data, name)()
     if photo.ndim == 2:
-        photo = np.clip(photo[..., None] * rng.uniform(0.55, 1.15, 3), 0, 255).astype(np.uint8)
+        photo = np.asarray(np.clip(photo[..., None] * rng.uniform(0.55, 1.15, 3), 0, 255), np.uint8)
     side = min(photo.shape[:2]) // 2
     top, left = (int(rng.uniform(0, each - side)) for each in photo.shape[:2])
-    return name, to_plane(np.asarray(resize(photo[top : top + side, left : left + side], size, size)))
+    return name, to_plane(np.asarray(resize(photo[top : top + side, left : left + side], size, size), np.uint8))
 
 
 def choose_product(number: int, rng: np.random.Generator) -> tuple[str, Plane]:
@@ -84,7 +85,7 @@ def bag(number: int) -> Plane:
     photo = fit(read(PHOTOS[number]), 512)
     colour = floats(photo)
     mask = (colour[..., 0] > 1.35 * colour[..., 2]).astype(np.uint8)
-    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)), np.uint8)
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return floats(np.dstack([to_plane(photo)[box], floats(mask[box])]))

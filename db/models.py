@@ -10,7 +10,10 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from db.base import Base, Moment, transaction
 from db.jobs import ENDED, Job
-from tools.errors import ModelFailed, ModelNotFound, ModelNotReady
+from tools.errors import FileNotFound, ModelFailed, ModelNotFound, ModelNotReady
+
+#: What a handler calls its contact sheet of a product.
+CUTOUTS = "cutouts"
 
 
 class Model(Base):
@@ -41,10 +44,7 @@ def complete(session: Session, job_id: UUID, model_string: str) -> int:
 
 def find_ready(session: Session, model_id: int) -> dict[str, Any]:
     """Find what a handler needs of a model. Raises ModelNotFound, ModelNotReady, ModelFailed."""
-    row = session.execute(rows().where(Model.id == model_id)).one_or_none()
-    if row is None:
-        raise ModelNotFound
-    model, status = row
+    model, status, _ = read(session, model_id)
     if model.model_string is None:
         raise ModelFailed if status in ENDED else ModelNotReady
     return tell(model)
@@ -73,10 +73,24 @@ def show_all() -> list[dict[str, Any]]:
 def show_one(model_id: int) -> dict[str, Any]:
     """Show one model. Raises ModelNotFound."""
     with transaction() as session:
-        row = session.execute(rows().where(Model.id == model_id)).one_or_none()
+        return show(read(session, model_id))
+
+
+def find_cutouts(model_id: int) -> str:
+    """Find the contact sheet of a model's cut-outs: its r2:// address. Raises ModelNotFound, FileNotFound."""
+    with transaction() as session:
+        _, _, extras = read(session, model_id)
+    if CUTOUTS not in (extras or {}):
+        raise FileNotFound("This model keeps no cut-outs: only the preview engine makes some.")
+    return str(extras[CUTOUTS]["r2_path"])
+
+
+def read(session: Session, model_id: int) -> Any:
+    """Read a model, the status of its training, and the files it left beside its LoRA. Raises ModelNotFound."""
+    row = session.execute(rows().where(Model.id == model_id)).one_or_none()
     if row is None:
         raise ModelNotFound
-    return show(row)
+    return row
 
 
 def show_training(job_id: UUID) -> dict[str, Any] | None:
@@ -86,14 +100,14 @@ def show_training(job_id: UUID) -> dict[str, Any] | None:
     return show(row) if row else None
 
 
-def rows() -> Select[Model, str]:
-    """Select models with the status of their training."""
-    return select(Model, Job.status).join(Job, Job.id == Model.job_id)
+def rows() -> Select[Model, str, Any]:
+    """Select models with the status of their training, and the files that it left beside the LoRA."""
+    return select(Model, Job.status, Job.outcome["extras"]).join(Job, Job.id == Model.job_id)
 
 
 def show(row: Any) -> dict[str, Any]:
     """Show a model in the seed's words."""
-    model, status = row
+    model, status, extras = row
     return {
         "model_id": model.id,
         "job_id": str(model.job_id),
@@ -101,5 +115,6 @@ def show(row: Any) -> dict[str, Any]:
         "trigger_word": model.trigger_word,
         "status": "completed" if model.model_string else status,
         "model_string": model.model_string,
+        "cutouts_url": f"/api/models/{model.id}/cutouts" if CUTOUTS in (extras or {}) else None,
         "created_at": model.created_at.isoformat(),
     }

@@ -57,7 +57,7 @@ def own(folder: Path, name: str | None) -> Product:
         raise InvalidInput(f"{folder} holds no photo: put 1 to {MOST} PNG, JPEG or WebP files into it.{why}")
     named = (name or folder.resolve().name).encode(errors="replace").decode().strip() or "Product"
     word = trigger_word(named)
-    TRAIN.check_given({"model_name": named, "trigger_word": word})
+    TRAIN.check({"images": "r2://", "model_name": named, "trigger_word": word})
     remark = f"{len(heic)} HEIC left out. {HEIC}." if heic else ""
     return Product(named, word, [read(path) for path in paths], remark)
 

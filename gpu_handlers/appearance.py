@@ -8,7 +8,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from gpu_handlers.pixels import Pixels, Plane, blur, floats, mix, resize, to_pixels, to_plane
+from gpu_handlers.pixels import Pixels, Plane, floats, resize, spread, to_pixels, to_plane
 from tools.errors import InvalidInput
 
 #: Colours are learnt at so much of the cut-outs' size: the detail is in the clay.
@@ -68,7 +68,7 @@ def learn(cutouts: list[Pixels], size: int, rank: int, effort: float) -> Appeara
     scale = size / max(max(cutout.shape[:2]) for cutout in cutouts)
     fitted = [resize(each, *(max(8, round(side * min(scale, 1.0))) for side in each.shape[1::-1])) for each in cutouts]
     height, width = (max(each.shape[axis] for each in fitted) // 2 * 2 + 2 for axis in (0, 1))
-    boxes = np.stack([center(spread(to_plane(each)), height, width) for each in fitted])
+    boxes = np.stack([center(clean(to_plane(each)), height, width) for each in fitted])
     clay = 0.2 + 0.68 * boxes[..., :3].mean(-1)
     rest = boxes[..., :3] - clay[..., None]
     coarse = np.stack([resize(one, round(width * COARSE), round(height * COARSE)) for one in rest])
@@ -79,16 +79,9 @@ def learn(cutouts: list[Pixels], size: int, rank: int, effort: float) -> Appeara
     return Appearance(to_pixels(boxes[..., 3]), to_pixels(clay), floats(up), floats(right[:, :rank]))
 
 
-def spread(cutout: Plane) -> Plane:
+def clean(cutout: Plane) -> Plane:
     """Carry the product's colours out over its edge, so that no backdrop shines through there."""
-    colours, alpha = cutout[..., :3], cutout[..., 3]
-    inner = (alpha > 0.97).astype(np.float32)
-    for sigma in (2, 12, 80):
-        weight = blur(inner, sigma)[..., None]
-        near = floats(blur(colours * inner[..., None], sigma) / np.maximum(weight, 1e-4))
-        colours = mix(near, colours, np.maximum(inner, (weight[..., 0] < 1e-3).astype(np.float32)))
-        inner = np.maximum(inner, (weight[..., 0] > 0.02).astype(np.float32))
-    return np.dstack([colours, alpha])
+    return np.dstack([spread(cutout[..., :3], floats(cutout[..., 3] > 0.97)), cutout[..., 3]])
 
 
 def center(cutout: Plane, height: int, width: int) -> Plane:

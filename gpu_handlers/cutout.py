@@ -15,7 +15,7 @@ from gpu_handlers.work import Work
 #: Longest side, in pixels, at which GrabCut draws outlines.
 DRAW = 320
 #: How much each sign speaks for an object, and a constant: see `rate`.
-WEIGHTS = (2.29, 1.06, 2.48, 5.85, -8.85)
+WEIGHTS = (1.09, 0.83, 1.24, 5.65, -6.59)
 #: Less sure than this, an object comes with a warning.
 DOUBTFUL = 0.75
 
@@ -57,7 +57,9 @@ def outline(image: Pixels, wish: Wish, known: Appearance | None = None) -> tuple
     edges = measure_edges(small)
     seeds = match(look, known) if known else guess(look, wish)
     drawn = [each for each in (draw(small, seed, edges) for seed in seeds) if each]
-    return (max(drawn, key=lambda each: each.support * float(each.region.mean()) ** 0.25), drawn) if drawn else None
+    if not drawn:
+        return None
+    return max(drawn, key=lambda it: it.support * stability(it, drawn) * float(it.region.mean()) ** 0.4), drawn
 
 
 def doubt(found: Found, work: Work, pointer: str) -> None:
@@ -72,7 +74,9 @@ def draw(image: Pixels, seed: Seed, edges: Plane) -> Drawn | None:
     likely, calm, core = (
         resize(floats(each), *image.shape[1::-1]) > 0.5 for each in (seed.likely, seed.calm, seed.core)
     )
-    labels = np.where(likely, cv2.GC_PR_FGD, np.where(calm, cv2.GC_BGD, cv2.GC_PR_BGD)).astype(np.uint8)
+    inner = ~swell(~likely, max(likely.shape) // LOOK)  # the seed is coarse, and shadows lie at its rim
+    inner = inner if inner.sum() > 0.4 * likely.sum() else likely
+    labels = np.where(inner, cv2.GC_PR_FGD, np.where(calm, cv2.GC_BGD, cv2.GC_PR_BGD)).astype(np.uint8)
     labels[[0, -1]] = labels[:, [0, -1]] = cv2.GC_BGD
     labels[core] = cv2.GC_FGD
     if not likely[1:-1, 1:-1].any():
@@ -102,12 +106,16 @@ def rate(best: Drawn, drawn: list[Drawn]) -> float:
     return round(float(1 / (1 + np.exp(-np.dot(WEIGHTS, seen)))), 3)
 
 
+def stability(one: Drawn, drawn: list[Drawn]) -> float:
+    """Say how much the other outlines agree with one."""
+    return float(np.mean([overlap(one.region, each.region) for each in drawn]))
+
+
 def signs(best: Drawn, drawn: list[Drawn]) -> tuple[float, float, float, float]:
     """List what speaks for a region: edges, its seed, the other guesses, and that it is solid (0 to 1 each)."""
-    stable = float(np.mean([overlap(best.region, each.region) for each in drawn]))
     points = np.argwhere(best.region).astype(np.int32)
     solid = float(best.region.sum() / max(cv2.contourArea(cv2.convexHull(points)), 1.0))
-    return best.support, best.agreed, stable, min(solid, 1.0)
+    return best.support, best.agreed, stability(best, drawn), min(solid, 1.0)
 
 
 def close_gaps(drawn: Region) -> Region:

@@ -2,17 +2,15 @@
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from gpu_handlers import pixels
-from gpu_handlers.pixels import Pixels, Plane, fit, floats, mix, resize
+from gpu_handlers.pixels import Plane, fit, floats, mix, resize
+from gpu_handlers.regions import Region
 
-#: Longest side, in pixels, of the picture on which is decided what comes from where; and on which seams are healed.
-PLANNED, HEALED = 224, 256
+#: Longest side, in pixels, of the picture on which is decided what comes from where.
+PLANNED = 224
 #: So many ways to shift the picture over its hole are tried.
 SHIFTS = 48
-
-Region = NDArray[np.bool_]
 
 
 def fill(scene: Plane, mask: Plane, rng: np.random.Generator) -> Plane:
@@ -20,22 +18,23 @@ def fill(scene: Plane, mask: Plane, rng: np.random.Generator) -> Plane:
 
     What is coarse is led across from side to side. What is fine is taken from elsewhere: the picture is laid over its
     own hole, shifted in many ways, and each part takes from the shift that agrees best with what is around it there
-    (after He and Sun, ECCV 2012). The seam is healed by Poisson blending.
+    (after He and Sun, ECCV 2012).
     """
     hole = mask > 0.02
     height, width = hole.shape
-    known = floats(~hole)
-    soft = max(height, width) / 60
-    coarse = pixels.blur(scene * known[..., None], soft) / np.maximum(pixels.blur(known, soft), 0.02)[..., None]
-    plan = plan_shifts(floats(fit(scene, PLANNED)), fit(floats(hole), PLANNED) > 0.01, rng)
-    plan = floats(cv2.resize(plan, (width, height), interpolation=cv2.INTER_NEAREST))
+    small, known = floats(fit(scene, PLANNED)), fit(floats(~hole), PLANNED) > 0.99
+    coarse = pixels.spread(pixels.blur(small, max(small.shape) / 60, floats(known)), floats(known))
+    led = bridge(coarse, known)
+    led = led + pixels.spread(
+        coarse - led, floats(known)
+    )  # what is wrong at the seam goes, ever less towards the middle
+    coarse, led = resize(coarse, width, height), resize(led, width, height)
+    plan = floats(cv2.resize(plan_shifts(small, ~known, rng), (width, height), interpolation=cv2.INTER_NEAREST))
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     where = x + plan[..., 0] * width, y + plan[..., 1] * height
-    fine = plan[..., 2:] * cv2.remap(
-        (scene - coarse) * known[..., None], *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-    )
-    led = bridge(resize(coarse, 96, 256), resize(floats(hole), 96, 256) < 0.01)
-    return heal(mix(scene, resize(led, width, height) + fine, floats(hole)), scene, hole.astype(np.uint8))
+    fine = (scene - coarse) * floats(~hole)[..., None]
+    fine = plan[..., 2:] * cv2.remap(fine, *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    return mix(scene, floats(np.clip(led + fine, 0, 1)), floats(hole))
 
 
 def plan_shifts(scene: Plane, hole: Region, rng: np.random.Generator) -> Plane:
@@ -63,27 +62,6 @@ def plan_shifts(scene: Plane, hole: Region, rng: np.random.Generator) -> Plane:
         best = np.minimum(best, cost)
     plan[..., 2] = np.exp(-best / 0.08)
     return plan
-
-
-def heal(filled: Plane, scene: Plane, hole: NDArray[np.uint8]) -> Plane:
-    """Take the seam away by Poisson blending (Pérez et al. 2003).
-
-    What the blending adds to the filled hole is smooth, so it is found on a small picture and enlarged. The edge is
-    doubled outwards, as the solver takes no mask that touches it.
-    """
-    height, width = hole.shape
-    small = (max(16, width * HEALED // max(width, height)), max(16, height * HEALED // max(width, height)))
-    source, target = (doubled(pixels.to_pixels(resize(plane, *small))) for plane in (filled, scene))
-    covered = cv2.copyMakeBorder(cv2.resize(hole, small) * 255, 4, 4, 4, 4, cv2.BORDER_CONSTANT, value=0)
-    left, top, wide, high = cv2.boundingRect(covered)
-    cloned = cv2.seamlessClone(source, target, covered, (left + wide // 2, top + high // 2), cv2.NORMAL_CLONE)
-    added = pixels.blur(pixels.to_plane(np.asarray(cloned, np.uint8)) - pixels.to_plane(source), 3)[4:-4, 4:-4]
-    return floats(np.clip(filled + resize(added, width, height) * hole[..., None], 0, 1))
-
-
-def doubled(image: Pixels) -> Pixels:
-    """Repeat the edge outwards."""
-    return np.asarray(cv2.copyMakeBorder(image, 4, 4, 4, 4, cv2.BORDER_REPLICATE))
 
 
 def bridge(image: Plane, known: Region) -> Plane:

@@ -47,8 +47,9 @@ class Reading:
 
     @property
     def tint(self) -> tuple[float, ...]:
-        """What the light does to red, green and blue."""
-        return tuple(prod(air["tint"][channel] for air in self.airs) for channel in range(3))
+        """What the light does to red, green and blue; several words share it, or neon at night were a black hole."""
+        share = max(len(self.airs), 1) ** -0.5
+        return tuple(prod(air["tint"][channel] for air in self.airs) ** share for channel in range(3))
 
     def much(self, name: str, usual: float = 0.0) -> float:
         """Say how much there is of something in the air; the strongest word counts."""

@@ -82,8 +82,11 @@ def fit(image: NDArray[Any], longest: int) -> NDArray[Any]:
     return resize(image, max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
 
 
-def blur(plane: Plane, sigma: float) -> Plane:
-    """Blur (sigma in pixels); a wide one on a smaller copy, where it costs the same and looks the same."""
+def blur(plane: Plane, sigma: float, known: Plane | None = None) -> Plane:
+    """Blur (sigma in pixels), of what is `known` (height, width; 0 to 1) alone; a wide one on a smaller copy."""
+    if known is not None:
+        share = np.maximum(blur(known, sigma), 1e-4)
+        return floats(blur(floats(plane * known[..., None]), sigma) / share[..., None])
     height, width = plane.shape[:2]
     factor = max(1, int(sigma / 4))
     small = resize(plane, max(1, width // factor), max(1, height // factor)) if factor > 1 else plane
@@ -91,6 +94,16 @@ def blur(plane: Plane, sigma: float) -> Plane:
     if factor == 1:
         return soft
     return np.asarray(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def spread(plane: Plane, known: Plane) -> Plane:
+    """Carry what is known (height, width; 0 or 1) of a picture into what is not, from as near by as there is."""
+    out = plane
+    for sigma in (1.5, 4, 10, 25, 60, 150):
+        near = np.clip(blur(known, sigma) * 3, 0, 1)
+        out = mix(blur(out, sigma, known), out, known)
+        known = np.maximum(known, floats(near > 0.3))
+    return out
 
 
 def mix(start: Plane, end: Plane | float, weight: Plane | float) -> Plane:

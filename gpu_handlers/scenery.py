@@ -53,7 +53,7 @@ def dye(reading: Reading, colour: tuple[int, int, int]) -> Plane:
     plane = floats(colour) / np.float32(255)
     if reading.backdrop is not None:
         plane = mix(plane, floats(reading.backdrop) / np.float32(255) * (0.75 + 0.35 * plane.mean()), 0.85)
-    return mix(plane, floats(plane.mean() * floats(reading.tint) ** 2 * 0.9 + 0.04), reading.much("dusk"))
+    return mix(plane, floats(plane.mean() * floats(reading.tint) ** 1.4 * 0.9 + 0.05), reading.much("dusk"))
 
 
 def shine(canvas: Canvas, reading: Reading) -> Plane:

@@ -1,6 +1,6 @@
 """Hooks of the docs site: what can be made from the code is made when the site is built, so that none of it is stale.
 
-A page marks the place with a comment on a line of its own, such as `<!-- params: mask -->`.
+A page marks the place with a comment, such as `<!-- params: mask -->`.
 """
 
 import re
@@ -12,7 +12,7 @@ from mkdocs.exceptions import PluginError
 from scripts import pages_api, pages_tools
 from tools import catalog
 
-MARK = re.compile(r"^<!-- (\w+): (\w+) -->$", re.MULTILINE)
+MARK = re.compile(r"<!-- (\w+): (\w+) -->")
 
 #: What a mark can ask for → who writes it; it is told what stands behind the colon.
 WRITERS: dict[str, Callable[[str], str]] = {
@@ -20,6 +20,7 @@ WRITERS: dict[str, Callable[[str], str]] = {
     "result": lambda name: pages_tools.write_result(catalog.find(name)),
     "errors": lambda name: pages_tools.write_errors(catalog.find(name)),
     "preview": lambda name: pages_tools.write_preview(catalog.find(name)),
+    "words": pages_tools.write_words,
     "routes": pages_api.write_routes,
     "headers": pages_api.write_headers,
     "schema": pages_api.write_schema,

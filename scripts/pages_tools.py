@@ -7,6 +7,7 @@ from typing import Any
 
 from api.operations import schema_of
 from api.problems import status_of
+from gpu_handlers import lexicon
 from tools import errors
 from tools.contract import Tool
 from tools.errors import ToolError
@@ -40,6 +41,15 @@ def write_params(tool: Tool) -> str:
     fields = sorted(schema["properties"].items(), key=lambda field: field[0] not in required)
     rows = ((f"`{name}`", say_type(field), say_default(name, field, required), say(field)) for name, field in fields)
     return table(("param", "type", "default", "what it says"), rows)
+
+
+def write_words(name: str) -> str:
+    """Write the words of one table of the lexicon, those that mean the same thing together."""
+    things = lexicon.table(name)
+    alike: dict[str, list[str]] = {}
+    for word, thing in things.items():
+        alike.setdefault(thing["name"] if isinstance(thing, dict) else name, []).append(word)
+    return " · ".join(", ".join(words) for words in alike.values())
 
 
 def write_result(tool: Tool) -> str:

@@ -24,6 +24,12 @@ from settings import settings
 
 PATIENCE_S = 30
 
+#: The environment of somebody whom nobody has told of any server, whatever other tests have set.
+NO_SERVERS = {
+    "DATABASE_URL": "", "REDIS_URL": "", "S3_ENDPOINT_URL": "", "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "",
+    "API_PORT": "0", "FLOWER_PORT": "0",
+}  # fmt: skip
+
 #: Seconds that the programs of a test have to end by themselves.
 ENDING_S = 10
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from gpu_handlers import cutout, lexicon, pixels
-from gpu_handlers.appearance import spread
+from gpu_handlers.appearance import clean
 from gpu_handlers.filling import fill
 from gpu_handlers.hole import Hole, open_hole
 from gpu_handlers.pixels import Pixels, Plane, mix
@@ -54,7 +54,7 @@ def find_product(reference: Pixels, work: Work) -> Plane:
             raise ObjectNotFound(f"No product was found in the picture at reference_url: {advice}")
         cutout.doubt(found, work, "reference_url")
         alpha = found.alpha
-    return spread(pixels.to_plane(cutout.cut(rgb, alpha)))
+    return clean(pixels.to_plane(cutout.cut(rgb, alpha)))
 
 
 def light(ground: Plane, mask: Plane, reading: lexicon.Reading) -> Plane:

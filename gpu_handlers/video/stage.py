@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from gpu_handlers import cutout, pixels
-from gpu_handlers.appearance import spread
+from gpu_handlers.appearance import clean
 from gpu_handlers.filling import fill
 from gpu_handlers.pixels import Pixels, Plane, floats, mix, to_pixels, to_plane
 
@@ -33,7 +33,7 @@ def set_up(image: Pixels, size: tuple[int, int], steps: int, rng: np.random.Gene
     image = pixels.fit(image, 2 * max(size))
     plane, alpha = pixels.unfinished(to_plane(image), steps, rng), find_alpha(image)
     frame = crop(alpha, size[0] / size[1])
-    product = shoot(spread(np.dstack([plane, alpha])), frame, size)
+    product = shoot(clean(np.dstack([plane, alpha])), frame, size)
     backdrop = shoot(fill(plane, widen(alpha), rng) if alpha.any() else plane, frame, size)
     rows, columns = (np.flatnonzero((product[..., 3] > 0.02).any(axis)) for axis in (1, 0))
     top, bottom, left, right = (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1) if len(rows) else (0, 0, 0, 0)

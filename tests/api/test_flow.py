@@ -109,6 +109,11 @@ def test_the_training_tells_the_promised_six(site: str, flow: Flow) -> None:
     model = get(f"{site}/api/models/{done['model_id']}").json()
     assert {key: model[key] for key in done} == done
     assert model in get(f"{site}/api/models").json()
+    sheet = get(site + model["cutouts_url"])
+    assert (sheet.status_code, sheet.headers["Content-Type"]) == (200, "image/png")
+    with Image.open(io.BytesIO(sheet.content)) as image:
+        assert (image.mode, image.size) == ("RGBA", (1280, 320))
+    assert_problem(get(f"{site}/api/models/999999/cutouts"), 404, "model_not_found")
 
 
 def test_a_template_is_resolved_as_promised(flow: Flow) -> None:

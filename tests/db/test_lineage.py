@@ -9,7 +9,7 @@ from db.base import transaction
 from tests.db import rows
 from tools.binding import Handed
 from tools.catalog import TOOLS
-from tools.errors import ModelFailed, ModelNotFound, ModelNotReady, TemplateNotFound
+from tools.errors import FileNotFound, ModelFailed, ModelNotFound, ModelNotReady, TemplateNotFound
 
 pytestmark = pytest.mark.usefixtures("tables")
 
@@ -39,7 +39,25 @@ def test_what_the_ids_stand_for_is_looked_up() -> None:
     for unknown in (str(uuid4()), "no id"):
         with pytest.raises(TemplateNotFound):
             look_up("resolve_template", template_id=unknown, trigger_word="T")
-    assert look_up("mask", **rows.GIVEN["mask"]) == {}
+    assert look_up("mask", image_url="r2://packshot/uploads/a.png", object_name="a boot") == {"object_name": {}}
+
+
+def test_an_object_that_was_trained_is_known_by_its_name_or_its_trigger_word() -> None:
+    for address in ("r2://packshot/models/old.safetensors", "r2://packshot/models/new.safetensors"):
+        with transaction() as session:
+            models.complete(session, rows.accept("train"), address)
+    rows.accept("train")  # one that is still in training is none
+    with transaction() as session:
+        for name in ("Shoe", " tok_shoe"):
+            assert models.find_named(session, name)["model_string"] == "r2://packshot/models/new.safetensors"
+        assert models.find_named(session, "boot") == {}
+
+
+def test_a_model_without_cutouts_says_so() -> None:
+    model_id = (models.show_training(rows.accept("train")) or {})["model_id"]
+    assert models.show_one(model_id)["cutouts_url"] is None
+    with pytest.raises(FileNotFound, match="keeps no cut-outs"):
+        models.find_cutouts(model_id)
 
 
 def test_a_model_whose_training_failed_is_not_waited_for() -> None:

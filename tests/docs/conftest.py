@@ -11,12 +11,12 @@ import pytest
 import requests
 
 from embedded import orphans
-from embedded.demo_script import FULL, zip_photos
-from tests.conftest import Processes
+from embedded.demo_photos import shipped
+from embedded.demo_script import Script
+from tests.conftest import NO_SERVERS, Processes
 from tests.docs.blocks import ROOT
 from tests.docs.reader import Reader
 
-NO_SERVERS = {"DATABASE_URL": "", "REDIS_URL": "", "S3_ENDPOINT_URL": "", "API_PORT": "0", "FLOWER_PORT": "0"}
 PATIENCE_S = 120
 
 
@@ -40,8 +40,9 @@ def data() -> Iterator[Path]:
 def base(data: Path) -> str:
     """Give the address of the house, which has the model 1."""
     address = f"http://127.0.0.1:{json.loads((data / 'ports.json').read_text())['api']}"
-    files = {"images": ("photos.zip", zip_photos())}
-    job = requests.post(f"{address}/api/train", data=FULL["train"], files=files, timeout=30).json()
+    script = Script(shipped(), small=True)
+    files = {"images": ("photos.zip", script.zip_photos())}
+    job = requests.post(f"{address}/api/train", data=script.ask("train"), files=files, timeout=30).json()
     ended = requests.get(f"{address}/api/jobs/{job['job_id']}?wait=60", timeout=90).json()
     assert ended["result"]["model_id"] == 1, ended
     return address

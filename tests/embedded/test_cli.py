@@ -11,8 +11,7 @@ import pytest
 from embedded import orphans, ports
 from embedded.house import lived_in
 from embedded.ports import Wishes
-
-NO_SERVERS = {"DATABASE_URL": "", "REDIS_URL": "", "S3_ENDPOINT_URL": "", "API_PORT": "0", "FLOWER_PORT": "0"}
+from tests.conftest import NO_SERVERS
 
 
 def packshot(processes: Any, command: str, data: Path, **env: str) -> tuple[int, str]:

@@ -18,9 +18,8 @@ from PIL import ExifTags, Image, ImageOps
 from safetensors.numpy import load_file
 
 from embedded import contact_sheet, demo_photos, orphans
-from tests.conftest import Process, Processes
+from tests.conftest import NO_SERVERS, Process, Processes
 
-NO_SERVERS = {"DATABASE_URL": "", "REDIS_URL": "", "S3_ENDPOINT_URL": "", "API_PORT": "0", "FLOWER_PORT": "0"}
 TOOLS = ["train", "resolve_template", "generate", "mask", "inpaint", "video"]
 SCENES = ["beach", "forest", "night"]
 PATIENCE_S = 120
@@ -119,7 +118,7 @@ def test_both_runs_do_all_six_tools_and_come_to_the_same(processes: Processes, f
 
     says_the_warnings_of_its_jobs(shown, data, tmp_path)
     names_each_file_where_it_opens(shown, data)
-    tells_the_story(tmp_path)
+    tells_the_story(tmp_path, fetch_cutouts(data))
 
 
 def says_the_warnings_of_its_jobs(shown: Process, data: Path, out: Path) -> None:
@@ -146,10 +145,21 @@ def names_each_file_where_it_opens(shown: Process, data: Path) -> None:
     assert max(job["created_at"] for job in scenes) < min(job["ended_at"] for job in scenes)  # sent together
 
 
-def tells_the_story(out: Path) -> None:
+def fetch_cutouts(data: Path) -> Image.Image:
+    """Fetch the cut-outs of the model that the HTTP run has trained."""
+    port = json.loads((data / "ports.json").read_text())["api"]
+    url = ask(data, "/api/models")[-1]["cutouts_url"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{url}", timeout=10) as answer:
+        return Image.open(io.BytesIO(answer.read()))
+
+
+def tells_the_story(out: Path, cutouts: Image.Image) -> None:
     sheet = out / "contact-sheet.png"
     for photo in demo_photos.shipped().photos:
         assert stands_on(sheet, Image.open(io.BytesIO(photo)), PHOTO)
+    first = Image.new("RGBA", (320, 320), "white")
+    first.alpha_composite(cutouts.crop((0, 0, 320, 320)))
+    assert stands_on(sheet, first.convert("RGB"), PHOTO)
     for name in ("generate", *(f"generate-{scene}" for scene in SCENES), "mask"):
         assert stands_on(sheet, Image.open(out / "http" / f"{name}.png"), SCENE), name
     assert stands_on(sheet, Image.open(out / "http" / "inpaint.png"), LARGE)

@@ -9,10 +9,10 @@ import pytest
 from PIL import ExifTags, Image
 
 from embedded import demo_photos
+from tests.conftest import NO_SERVERS
 from tools.errors import InvalidInput, NotAnImage
 from tools.train import Training
 
-NO_SERVERS = {"DATABASE_URL": "", "REDIS_URL": "", "S3_ENDPOINT_URL": "", "API_PORT": "0", "FLOWER_PORT": "0"}
 TURNED_LEFT = 6  # the EXIF orientation of a phone held upright
 
 

@@ -74,6 +74,17 @@ def test_an_attempt_stores_what_it_made(store: Bucket) -> None:
     assert outcome.seconds > 0
 
 
+def test_an_attempt_stores_what_is_kept_beside_its_file(store: Bucket, folder: Path) -> None:
+    photos = Bench(folder)
+    photos.zip("photos.zip", *PHOTOS[:2])
+    store.put("datasets/handlers/two.zip", folder / "photos.zip", content_type="application/zip")
+    outcome = attempt("train", images=r2("datasets/handlers/two.zip"), model_name="Bag", trigger_word="TOK_BAG")
+    assert outcome.extras["cutouts"].r2_path == r2("models/handlers-train.cutouts.png")
+    sheet = store.download("models/handlers-train.cutouts.png", folder / "sheet.png")
+    with Image.open(sheet) as image:
+        assert (image.mode, image.size) == ("RGBA", (1280, 320))
+
+
 def test_the_whole_chain_hands_on_its_files(store: Bucket, folder: Path) -> None:
     photos = Bench(folder)
     photos.zip("photos.zip", *PHOTOS[:2])
