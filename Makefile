@@ -5,7 +5,7 @@ PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint docs lock bench bench-engine calibrate effects clean install install-dev
+.PHONY: help demo up test test-comfyui lint docs lock bench bench-engine calibrate effects clean install install-dev
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,10 @@ test: install-dev  ## run the tests on real servers
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --format=total > /dev/null || { $(BIN)/coverage report; exit 1; }
 
+test-comfyui: install-dev  ## run the GPU handlers against the ComfyUI at COMFYUI_URL
+	@COMFYUI_URL=$(or $(COMFYUI_URL),http://127.0.0.1:8188) $(BIN)/python -m pytest tests/handlers/comfyui/live.py \
+		tests/handlers/comfyui/live_cost.py -q -s
+
 lint: install-dev  ## check form, types and the arrows between rooms
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -33,9 +37,10 @@ docs: install-dev  ## build the docs site, and say where to open it
 	@echo "The docs are built. Open var/site/index.html; or, with a search, http://127.0.0.1:8000 after"
 	@echo "  $(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory var/site"
 
-lock: install-dev  ## compile both locks anew
-	@$(COMPILE) --extra preview --extra embedded pyproject.toml -o requirements.lock
-	@$(COMPILE) --extra preview --extra embedded --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+lock: install-dev  ## compile the locks anew
+	@$(COMPILE) --extra gpu --extra embedded pyproject.toml -o requirements.lock
+	@$(COMPILE) --extra worker -c requirements.lock pyproject.toml -o requirements-worker.lock
+	@$(COMPILE) --extra gpu --extra embedded --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate

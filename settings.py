@@ -58,6 +58,15 @@ class Settings(BaseSettings):
         description="Signs the addresses that RunPod tells: any 16 characters or more, the same everywhere.",
     )
     packshot_tools: str = Field("", description="Tools that this API serves, by commas; empty means all.")
+    comfyui_url: str = Field("http://127.0.0.1:8188", description="ComfyUI, which does the work of ENGINE=gpu.")
+    comfyui_command: str = Field("", description="Starts ComfyUI with the handler; empty if it runs by itself.")
+    generate_profile: str = Field(
+        "", description="Models for generate: `packshot models` lists them; empty is the first."
+    )
+    inpaint_profile: str = Field("", description="Models for inpaint.")
+    video_profile: str = Field("", description="Models for video.")
+    lora_cache_bytes: int = Field(20 * 2**30, ge=0, description="Disk that LoRAs may take, in bytes.")
+
     sync_wait_s: float = Field(300, ge=0, le=3600, description="Seconds a synchronous call waits before it gets a 202.")
     max_upload_bytes: int = Field(512 * 2**20, ge=2**20, description="The largest upload, in bytes.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")

@@ -93,6 +93,18 @@ def demo(*, photos: Path | None, name: str | None, small: bool, out: Path) -> No
     sys.exit(run(data_dir(), wishes(), out, product, small=small))
 
 
+@main.command()
+@click.argument("tools", nargs=-1)
+def models(tools: tuple[str, ...]) -> None:
+    """Say which models and nodes ENGINE=gpu needs for TOOLS (all if left out), and under which terms."""
+    from embedded.models import describe
+    from gpu_handlers.comfyui.manifest import known_tools
+
+    for tool in tools or known_tools():
+        for line in describe(tool):
+            click.echo(line)
+
+
 def data_dir() -> Path:
     """Give the data directory, as an absolute path: our programs run elsewhere."""
     return Path(settings().packshot_data_dir).absolute()

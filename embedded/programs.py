@@ -33,7 +33,7 @@ def programs(house: House, given: Mapping[str, str]) -> list[Child]:
     return [
         python("migrate", "embedded.cli", "migrate", once=True, ready_s=120),
         worker("worker", "main,resume", "-P", "threads", "-c", "16", "--without-gossip", "--without-mingle"),
-        worker("gpu", "gpu", "-P", "prefork", f"--autoscale={cores()},1", "--disable-prefetch", "--without-gossip",
+        worker("gpu", "gpu", "-P", "prefork", *processes(given), "--disable-prefetch", "--without-gossip",
                "--without-mingle"),
         python("watch", "embedded.cli", "watch", stop_s=30, first=False),
         python("api", "gunicorn", *gunicorn(house.ports["api"]), ready=lambda: healthy(house.ports["api"]),
@@ -63,6 +63,11 @@ def gunicorn(port: int) -> list[str]:
         "api.app:create_app()", f"--bind={HOST}:{port}", "--worker-class=gthread", "--workers=1", "--threads=400",
         "--worker-connections=2000", "--timeout=120", "--graceful-timeout=10", "--keep-alive=75", "--no-control-socket",
     ]  # fmt: skip
+
+
+def processes(given: Mapping[str, str]) -> list[str]:
+    """Use all cores for the preview; a GPU does one job at a time."""
+    return ["-c", "1"] if given.get("ENGINE") == "gpu" else [f"--autoscale={cores()},1"]
 
 
 def cores() -> int:

@@ -13,7 +13,7 @@ from typing import Any
 from gpu_handlers.attempt import run_attempt
 from settings import settings
 from storage import claims
-from tools.errors import OutOfMemory, ToolError
+from tools.errors import ComfyuiCrashed, OutOfMemory, ToolError
 from tools.outcome import Outcome
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ TELL_EVERY_S, SETTLE_S, LAST_MOMENT = 1.0, 0.3, 0.95
 LARGEST_ANSWER = 2**20
 
 #: After these the worker is not to be trusted: RunPod shall start it anew.
-SPOILED = {OutOfMemory.code, "comfyui_crashed"}
+SPOILED = {OutOfMemory.code, ComfyuiCrashed.code}
 
 
 def main() -> None:

@@ -186,6 +186,13 @@ def test_only_who_develops_installs_runpods_library() -> None:
     assert "runpod" in names("requirements-dev.lock")
 
 
+def test_the_gpu_engine_needs_no_gpu_itself() -> None:
+    engines = [f"gpu_handlers.{path.parent.name}.gpu" for path in (ROOT / "gpu_handlers").glob("*/gpu.py")]
+    loaded = loaded_by(f"import {', '.join(engines)}")
+    assert {"gpu_handlers", "httpx", "websockets"} <= loaded
+    assert loaded.isdisjoint({"flask", "celery", "sqlalchemy", "db", "tasks", "api", "torch", "runpod", "av"})
+
+
 def test_a_handlers_entry_knows_neither_the_web_nor_celery_nor_sql() -> None:
     previews = [f"gpu_handlers.{path.parent.name}.preview" for path in (ROOT / "gpu_handlers").glob("*/preview.py")]
     loaded = loaded_by(f"import gpu_handlers.entry, {', '.join(previews)}")

@@ -225,6 +225,25 @@ class ExecutionTimeout(HandlerFailed):
     code = "execution_timeout"
 
 
+class ModelMissing(HandlerFailed):
+    """A model file or a node that the tool needs is not installed: `packshot models` lists them."""
+
+    code = "model_missing"
+    retryable = False
+
+
+class NodeExecutionError(HandlerFailed):
+    """A node of the graph failed in ComfyUI."""
+
+    code = "node_execution_error"
+
+
+class ComfyuiCrashed(HandlerFailed):
+    """ComfyUI died, or lost the job: try again."""
+
+    code = "comfyui_crashed"
+
+
 # The house itself is unwell.
 class Unavailable(ToolError):
     """Something that we need is down: try again soon."""

@@ -158,12 +158,12 @@ def test_an_engine_that_is_not_here_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("ENGINE", "gpu")
     settings.cache_clear()
     try:
-        outcome = attempt("mask", image_url="r2://b/uploads/x.png", object_name="shoe")
+        outcome = attempt("train", images="r2://b/uploads/x.zip", model_name="Shoe", trigger_word="TOK_SHOE")
     finally:
         settings.cache_clear()
     assert outcome.engine == "gpu"
     assert outcome.error is not None
-    assert outcome.error["detail"].startswith("There is no gpu engine for mask here")
+    assert outcome.error["detail"].startswith("There is no gpu engine for train here")
 
 
 def test_a_file_that_does_not_hold_is_never_stored(
@@ -175,7 +175,8 @@ def test_a_file_that_does_not_hold_is_never_stored(
         "    path.write_bytes(b'\\x89PNG\\r\\n\\x1a\\n')\n"
         "    return path\n"
     )
-    monkeypatch.setattr(video, "__path__", [str(folder)])  # an engine that was added to the room
+    monkeypatch.setattr(video, "__path__", [str(folder)])  # an engine that takes the place of ours
+    monkeypatch.delitem(sys.modules, "gpu_handlers.video.gpu", raising=False)
     monkeypatch.setenv("ENGINE", "gpu")
     settings.cache_clear()
     try:
