@@ -31,11 +31,17 @@ def run(params: MaskParams, work: Work) -> Path:
         scene = work.fetch(params.image_url)
         files = {**manifest.profile("mask").names, "image": stay.send(scene, "scene", SEEN)}
         size = media.measure(scene)
-        made = stay.make(graph(params, files, min(1.0, SEEN / max(size))), work.folder / "made.png")
+        made = stay.make(graph(put(params, work), files, min(1.0, SEEN / max(size))), work.folder / "made.png")
     plane = enlarge(made, size)
     judge(plane, params, work)
     work.note(scene_r2_path=params.image_url, width=size[0], height=size[1])
     return label(plane, params.image_url, work.folder / "mask.png")
+
+
+def put(params: MaskParams, work: Work) -> MaskParams:
+    """Put a trained product into words: no detector has ever heard of a trigger word, but it reads the model's name."""
+    known = work.found.get("object_name")
+    return params.model_copy(update={"object_name": known["name"]}) if known else params
 
 
 def graph(params: MaskParams, files: Mapping[str, str], scale: float = 1.0) -> dict[str, Any]:

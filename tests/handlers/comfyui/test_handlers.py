@@ -54,6 +54,13 @@ def test_a_mask_carries_its_scene_and_is_grey(desk: Desk, scene: str) -> None:
     assert (outcome.facts["width"], outcome.facts["height"]) == (256, 256)
 
 
+def test_a_trained_product_is_looked_for_by_its_name(desk: Desk, comfy: StandIn, scene: str) -> None:
+    known = {"object_name": {"name": "blue ball", "trigger_word": "TOK_BALL", "model_string": "r2://packshot/models/a"}}
+    outcome = desk.ask("mask", known, image_url=scene, object_name="TOK_BALL", mask_dilation=6)
+    assert comfy.graphs[-1]["21"]["inputs"]["text_input"] == "blue ball"
+    assert outcome.params["object_name"] == "TOK_BALL"
+
+
 def test_a_large_picture_is_masked_in_its_own_size_and_pixels(desk: Desk, comfy: StandIn) -> None:
     large = desk.put("large.png", draw_ball(3072, 1024))
     outcome = desk.ask("mask", image_url=large, object_name="ball", mask_dilation=40, mask_blur=0)
