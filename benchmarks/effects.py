@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from gpu_handlers import appearance, pixels
 from gpu_handlers.pixels import Pixels
 from gpu_handlers.video.preview import frames
+from gpu_handlers.video.stage import set_up
 from tests.handlers.workbench import PHOTOS, Bench, Done, difference, draw_balls
 from tools import catalog
 from tools.video import VideoParams
@@ -30,7 +31,7 @@ GIVEN: dict[str, dict[str, Any]] = {
         "image_url": f"{SHELF}balls.png", "object_name": "red ball", "seed": 1, "mask_dilation": 8, "mask_blur": 4,
     },
     "inpaint": {
-        "scene_url": f"{SHELF}cafe.png", "mask_url": f"{SHELF}cafe-mask.png", "reference_url": f"{SHELF}bag.png",
+        "scene_url": f"{SHELF}cafe.png", "mask_url": f"{SHELF}cafe-mask.png", "reference_url": f"{SHELF}blue.png",
         "prompt": "product on a surface", "seed": 1,
     },
     "video": {
@@ -50,7 +51,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "image_url": f"{SHELF}cafe.png", "object_name": "blue ball", "seed": 2, "mask_dilation": 60, "mask_blur": 60,
     },
     "inpaint": {
-        "scene_url": f"{SHELF}beach.png", "mask_url": f"{SHELF}small-mask.png", "reference_url": f"{SHELF}other.png",
+        "scene_url": f"{SHELF}beach.png", "mask_url": f"{SHELF}small-mask.png", "reference_url": f"{SHELF}bag.png",
         "prompt": "a bag at night in the rain", "seed": 2, "steps": 1, "denoise": 0.0, "guidance": 0.0,
     },
     "video": {
@@ -115,7 +116,6 @@ def stock(folder: Path) -> Bench:
     bench = Bench(folder)
     bench.put("balls.png", draw_balls(512))
     bench.put("bag.png", PHOTOS[4])
-    bench.put("other.png", np.ascontiguousarray(pixels.read(PHOTOS[1])[..., ::-1]))
     bench.put("blue.png", np.ascontiguousarray(pixels.read(PHOTOS[4])[..., ::-1]))
     bench.zip("red.zip", PHOTOS[4])
     bench.zip("blue.zip", bench.shelf / "blue.png")
@@ -127,7 +127,7 @@ def stock(folder: Path) -> Bench:
     asked = {"image_url": f"{SHELF}cafe.png", "object_name": "bag", "mask_dilation": 25, "mask_blur": 25}
     bench.put("cafe-mask.png", look(bench, "mask", asked).seen)
     small = np.zeros((512, 512, 3), np.uint8)
-    small[300:420, 60:200] = 255
+    small[330:440, 10:120] = 255
     bench.put("small-mask.png", small)
     return bench
 
@@ -138,11 +138,12 @@ def look(bench: Bench, tool: str, params: Mapping[str, Any]) -> Look:
     found = {"model_id": {"model_string": model, "trigger_word": "TOK_BAG"}} if tool == "generate" else {}
     done = bench.do(tool, params, found)
     if tool == "train":
-        view = appearance.load(done.path).show(0)
+        view = appearance.load(done.path, "model_id").show(0)
         return Look(done, pixels.to_pixels(pixels.mix(np.ones_like(view[..., :3]), view[..., :3], view[..., 3])))
     if tool == "video":
         shown = pixels.read(bench.shelf / str(params["image_url"]).rpartition("/")[2])
-        return Look(done, np.stack(list(frames(shown, VideoParams.model_validate(dict(params))))))
+        asked = VideoParams.model_validate(dict(params))
+        return Look(done, np.stack(list(frames(set_up(shown, asked), asked))))
     return Look(done, done.pixels)
 
 

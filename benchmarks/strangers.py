@@ -5,12 +5,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
-from skimage import data
 from sklearn.datasets import load_sample_image
 
 from gpu_handlers import cutout
 from gpu_handlers.pixels import Pixels, chance, fit, mix, to_pixels, to_plane
 from gpu_handlers.regions import swell
+from tests.handlers.workbench import read_stranger
 
 #: Photos that ship with scikit-image; no outline in them is known, so the sheet is for eyes.
 NAMES = (
@@ -22,7 +22,7 @@ CELL = 300
 
 def main() -> None:
     """Draw the sheet, the most doubtful first."""
-    photos = {name: read(name) for name in NAMES} | {
+    photos = {name: read_stranger(name) for name in NAMES} | {
         name: load_sample_image(name) for name in ("china.jpg", "flower.jpg")
     }
     chance(0)
@@ -44,12 +44,6 @@ def main() -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.vstack([np.hstack(cells[row : row + 5]) for row in range(0, len(cells), 5)])).save(path)
     print(path)
-
-
-def read(name: str) -> Pixels:
-    """Read a photo, RGB."""
-    photo = data.stereo_motorcycle()[0] if name == "stereo_motorcycle" else getattr(data, name)()
-    return np.asarray(photo if photo.ndim == 3 else np.dstack([photo] * 3), np.uint8)[..., :3]
 
 
 def draw(photo: Pixels, found: cutout.Found | None) -> Pixels:

@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from gpu_handlers.pixels import Pixels, Plane, floats, resize, spread, to_pixels, to_plane
+from gpu_handlers.regions import bound
 from tools.errors import InvalidInput
 
 #: Colours are learnt at so much of the cut-outs' size: the detail is in the clay.
@@ -36,9 +37,7 @@ class Appearance:
         coarse = (self.up[number] @ self.down[number]).reshape(self.up.shape[1], -1, 3)
         colours = to_plane(self.clay[number])[..., None] + strength * resize(coarse, width, height)
         alpha = to_plane(self.alpha[number])
-        rows, columns = (np.flatnonzero((alpha > 0.02).any(axis)) for axis in (1, 0))
-        whole = np.dstack([np.clip(colours, 0, 1), alpha])
-        return floats(whole[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+        return floats(np.dstack([np.clip(colours, 0, 1), alpha])[bound(alpha > 0.02) or np.s_[:]])
 
     def save(self, path: Path, about: dict[str, str]) -> Path:
         """Write a safetensors file."""
@@ -50,13 +49,13 @@ class Appearance:
         return path
 
 
-def load(path: Path) -> Appearance:
-    """Read a model file. Raises InvalidInput if another engine has trained it."""
+def load(path: Path, pointer: str) -> Appearance:
+    """Read a model file. Raises InvalidInput, which blames that param, if another engine has trained it."""
     try:
         return Appearance(**load_file(path))
     except (SafetensorError, TypeError) as other:
         advice = "this model was not trained by the preview engine: train it again here, or set ENGINE=gpu."
-        raise InvalidInput.at("model_id", advice) from other
+        raise InvalidInput.at(pointer, advice) from other
 
 
 def learn(cutouts: list[Pixels], size: int, rank: int, effort: float) -> Appearance:
@@ -81,7 +80,7 @@ def learn(cutouts: list[Pixels], size: int, rank: int, effort: float) -> Appeara
 
 def clean(cutout: Plane) -> Plane:
     """Carry the product's colours out over its edge, so that no backdrop shines through there."""
-    return np.dstack([spread(cutout[..., :3], floats(cutout[..., 3] > 0.97)), cutout[..., 3]])
+    return np.dstack([spread(cutout[..., :3], floats(cutout[..., 3] > 0.97 * cutout[..., 3].max())), cutout[..., 3]])
 
 
 def center(cutout: Plane, height: int, width: int) -> Plane:

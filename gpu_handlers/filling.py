@@ -14,15 +14,16 @@ SHIFTS = 48
 
 
 def fill(scene: Plane, mask: Plane, rng: np.random.Generator) -> Plane:
-    """Fill a hole (mask above 0.02), so that ground, horizon and sky go on in it.
+    """Fill a hole (where the mask is above 0.02), so that ground, horizon and sky go on in it.
 
     What is coarse is led across from side to side. What is fine is taken from elsewhere: the picture is laid over its
     own hole, shifted in many ways, and each part takes from the shift that agrees best with what is around it there
     (after He and Sun, ECCV 2012).
     """
-    hole = mask > 0.02
+    hole = mask > max(0.02, float(mask.min()))  # a mask so soft that it is nowhere 0 has its best place all the same
     height, width = hole.shape
-    small, known = floats(fit(scene, PLANNED)), fit(floats(~hole), PLANNED) > 0.99
+    small, share = floats(fit(scene, PLANNED)), fit(floats(~hole), PLANNED)
+    known = share >= min(0.99, float(share.max()))
     coarse = pixels.spread(pixels.blur(small, max(small.shape) / 60, floats(known)), floats(known))
     led = bridge(coarse, known)
     led = led + pixels.spread(

@@ -5,7 +5,6 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -59,21 +58,30 @@ class Reading:
 
 
 def read(prompt: str, negative: str = "", trigger: str = "") -> Reading:
-    """Read a prompt; the first surface and place count, and no word that the negative prompt names."""
+    """Read a prompt; of several surfaces or places one counts, and no word that the negative prompt names."""
     unwanted = {*words(negative), trigger.lower()}
-    said = [word for word in words(prompt) if word not in unwanted and word not in SMALL]
-    surfaces, places = table("surfaces"), table("places")
+    heard = [word for word in words(prompt) if word not in unwanted]
+    said = [word for word in heard if word not in SMALL]
+    surfaces, places, colours = table("surfaces"), table("places"), table("colours")
     place = next((places[word] for word in said if word in places), places["studio"])
-    surface = next((surfaces[word] for word in said if word in surfaces), surfaces.get(place["ground"], {}))
-    dyes = [word for word in said if word in table("colours")]
-    for colour, thing in pairwise(said):
-        if thing in surfaces and colour in dyes[:1]:  # "white marble"
-            surface, dyes = {**surface, "colour": table("colours")[colour]}, dyes[1:]
-    known = dict.fromkeys(pick(said, "colours", "surfaces", "places", "airs"))
+    at = find_ground(heard)
+    surface = surfaces[heard[at]] if at is not None else surfaces.get(place["ground"], {})
+    dyes = [word for word in said if word in colours]
+    if at and heard[at - 1] in dyes[:1]:  # "white marble"
+        surface, dyes = {**surface, "colour": colours[dyes[0]]}, dyes[1:]
+    known = [word for word in pick(said, "colours", "surfaces", "places", "airs")
+             if word not in surfaces or surfaces[word]["name"] == surface["name"]]  # fmt: skip
     airs = {id(table("airs")[word]): table("airs")[word] for word in known if word in table("airs")}
-    backdrop = table("colours")[dyes[0]] if dyes else None
     ignored = dict.fromkeys(word for word in said if word not in known)
-    return Reading(tuple(known), tuple(ignored), place, surface, backdrop, list(airs.values()))
+    backdrop = colours[dyes[0]] if dyes else None
+    return Reading(tuple(dict.fromkeys(known)), tuple(ignored), place, surface, backdrop, list(airs.values()))
+
+
+def find_ground(heard: list[str]) -> int | None:
+    """Say which word is what the product stands on: a surface behind "on", or else the first one that is named."""
+    named = [number for number, word in enumerate(heard) if word in table("surfaces")]
+    behind = [number for number in named if {"on", "onto", "upon", "over"} & set(heard[max(0, number - 4) : number])]
+    return next(iter(behind + named), None)
 
 
 def words(text: str) -> list[str]:

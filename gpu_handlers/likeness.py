@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from gpu_handlers.appearance import Appearance
+from gpu_handlers.palette import look_up, tally
 from gpu_handlers.pixels import Pixels, Plane, fit, floats, resize, to_plane
 from gpu_handlers.regions import LOOK, Seed, swell, to_lab
 
@@ -43,15 +44,8 @@ def sizes(view: Plane, lab: Plane) -> Iterator[tuple[int, int]]:
 def backproject(lab: Plane, views: list[Plane]) -> Plane:
     """Say of each pixel how much more likely its colour is on the product than in the picture (0 to 1)."""
     small = [np.clip(fit(view, LOOK), 0, 1) for view in views]
-    seen = np.concatenate([to_lab(floats(view[..., :3]))[view[..., 3] > 0.9] for view in small])
-    ranges, bins = ((0, 100), (-100, 100), (-100, 100)), (6, 24, 24)
-    product, picture = (np.histogramdd(each.reshape(-1, 3), bins, ranges, density=True)[0] for each in (seen, lab))
-    product = cv2.GaussianBlur(product.reshape(6, -1).astype(np.float32), (0, 0), 0.6).reshape(bins)
-    index = [
-        np.clip(((lab[..., n] - low) / (high - low) * bins[n]).astype(int), 0, bins[n] - 1)
-        for n, (low, high) in enumerate(ranges)
-    ]
-    on, off = product[tuple(index)], picture[tuple(index)]
+    product = np.concatenate([to_lab(floats(view[..., :3]))[view[..., 3] > 0.9] for view in small])
+    on, off = look_up(tally(product), lab), look_up(tally(lab), lab)
     return floats(on / (on + 0.3 * off + 1e-9))
 
 

@@ -37,3 +37,9 @@ def swell(region: Region, by: int) -> Region:
 def to_lab(plane: Plane) -> Plane:
     """Take RGB (0 to 1) to Lab, where distance is difference to the eye."""
     return floats(cv2.cvtColor(cv2.GaussianBlur(plane, (0, 0), 0.8), cv2.COLOR_RGB2LAB))
+
+
+def bound(region: Region) -> tuple[slice, slice] | None:
+    """Find the rows and columns that a region spans; None if it is empty."""
+    rows, columns = (np.flatnonzero(region.any(axis)) for axis in (1, 0))
+    return (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)) if len(rows) else None

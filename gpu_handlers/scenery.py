@@ -223,11 +223,11 @@ def stand(scene: Plane, product: Plane, corner: tuple[int, int], light: float, g
     foot = top + high
     lean = -0.6 * light
     squash = floats([[1, -lean, lean * foot], [0, 0.2, foot * 0.8 - 0.015 * high]])
-    fading = np.exp(-np.maximum(foot - np.arange(len(alpha), dtype=np.float32), 0) / (0.3 * high))[:, None]
+    fading = np.exp(-np.maximum(foot - np.arange(len(alpha), dtype=np.float32), 0) / (0.42 * high))[:, None]
     thrown = floats(cv2.warpAffine(alpha * fading, squash, (scene.shape[1], scene.shape[0])))
     below = np.roll(alpha, max(1, round(0.016 * high)), 0)  # follows the outline: a foot need not be level
     near = soft_step(np.arange(len(alpha), dtype=np.float32), foot - 0.22 * high, 0.24 * high)[:, None]
-    shade = np.maximum(0.5 * blur(thrown, high * 0.03), 0.8 * blur(below * near, high * 0.012))
+    shade = np.maximum(0.62 * blur(thrown, high * 0.03), 0.9 * blur(below * near, high * 0.012))
     shade = np.maximum(shade, 0.45 * blur(below * near, high * 0.05))
     out = mix(scene, scene * scene * 0.25, shade)
     room = min(scene.shape[0] - foot, high // 3)

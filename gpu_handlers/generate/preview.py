@@ -1,5 +1,6 @@
 """Generate, the preview way: the trained product in a painted scene."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ PAINTED = 2**20
 def run(params: GenerateParams, work: Work) -> Path:
     """Make a picture of the size that was asked for."""
     rng = pixels.chance(params.seed)
-    known = appearance.load(work.fetch(str(work.found["model_id"]["model_string"])))
+    known = appearance.load(work.fetch(str(work.found["model_id"]["model_string"])), "model_id")
     reading = lexicon.read(params.prompt, params.negative_prompt, str(work.found["model_id"]["trigger_word"]))
     tell(params, reading, work)
     work.report(0.2, "painting")
@@ -42,12 +43,12 @@ def tell(params: GenerateParams, reading: lexicon.Reading, work: Work) -> None:
     """Say what was understood, and what was not."""
     work.note(understood=list(reading.understood), ignored=list(reading.ignored))
     trigger = str(work.found["model_id"]["trigger_word"])
-    if trigger.lower() not in params.prompt.lower():
+    if not re.search(rf"\b{re.escape(trigger)}\b", params.prompt, re.IGNORECASE):
         work.warn("trigger_word_missing", f"The prompt does not name {trigger}: a LoRA then does little.", "prompt")
     if not reading.understood:
         work.warn("prompt_not_read", "The preview engine knows no word of this prompt: it shows a studio.", "prompt")
-    taken_out = set(lexicon.read(params.prompt).understood) - set(reading.understood)
-    if "blurry" not in lexicon.words(params.negative_prompt) and not taken_out:
+    taken_out = set(lexicon.read(params.prompt, trigger=trigger).understood) - set(reading.understood)
+    if params.negative_prompt and "blurry" not in lexicon.words(params.negative_prompt) and not taken_out:
         message = "The preview engine only takes words of the prompt out again, or sharpens for 'blurry'."
         work.warn("no_effect", message, "negative_prompt")
 

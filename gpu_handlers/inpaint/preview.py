@@ -9,6 +9,7 @@ from gpu_handlers.appearance import clean
 from gpu_handlers.filling import fill
 from gpu_handlers.hole import Hole, open_hole
 from gpu_handlers.pixels import Pixels, Plane, mix
+from gpu_handlers.regions import bound
 from gpu_handlers.scenery import stand
 from gpu_handlers.work import Work
 from tools.errors import ObjectNotFound
@@ -31,7 +32,7 @@ def run(params: InpaintParams, work: Work) -> Path:
     tell(reading, work)
     work.report(0.5, "compositing")
     fitted, corner = place(product, mask, rng)
-    fitted = match(fitted, scene, mask, params.guidance, pixels.floats(reading.tint))
+    fitted = tone(fitted, scene, mask, params.guidance, pixels.floats(reading.tint))
     made = stand(ground, fitted, corner, face_light(scene, mask) * float(rng.uniform(0.5, 1)), 0.12)
     work.report(0.7, "sampling")
     made = pixels.unfinished(made, params.steps * 5, rng)  # a distilled model needs a fifth of the steps
@@ -44,17 +45,14 @@ def run(params: InpaintParams, work: Work) -> Path:
 
 
 def find_product(reference: Pixels, work: Work) -> Plane:
-    """Cut the product out of its picture, by its alpha channel if it has one: RGBA, 0 to 1."""
+    """Cut the product out of its picture: RGBA, 0 to 1."""
     small = pixels.fit(reference, MADE)
-    rgb, alpha = np.ascontiguousarray(small[..., :3]), pixels.to_plane(small[..., 3])
-    if alpha.min() > 0.5 or not (alpha > 0.5).any():
-        found = cutout.find(rgb)
-        if found is None:
-            advice = "send one on a plain backdrop, or a PNG whose backdrop is transparent."
-            raise ObjectNotFound(f"No product was found in the picture at reference_url: {advice}")
-        cutout.doubt(found, work, "reference_url")
-        alpha = found.alpha
-    return clean(pixels.to_plane(cutout.cut(rgb, alpha)))
+    found = cutout.see(small)
+    if found is None:
+        advice = "send one on a plain backdrop, or a PNG whose backdrop is transparent."
+        raise ObjectNotFound(f"No product was found in the picture at reference_url: {advice}")
+    cutout.doubt(found, work, "reference_url")
+    return clean(pixels.to_plane(cutout.cut(small[..., :3], found.alpha)))
 
 
 def light(ground: Plane, mask: Plane, reading: lexicon.Reading) -> Plane:
@@ -77,15 +75,15 @@ def tell(reading: lexicon.Reading, work: Work) -> None:
 
 def place(product: Plane, mask: Plane, rng: np.random.Generator) -> tuple[Plane, tuple[int, int]]:
     """Fit the product inside the mask: as large as it goes with a margin, low in it, the rest by chance."""
-    inside = mask > 0.5
-    rows, columns = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
-    room = (columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)
+    inside = mask > min(0.5, float(mask.max()) / 2)  # a mask of fine lines pales when it is shrunk
+    rows, columns = bound(inside) or (slice(0, 1), slice(0, 1))
+    room = (columns.stop - columns.start, rows.stop - rows.start)
     scale = min(room[0] / product.shape[1], room[1] / product.shape[0]) * rng.uniform(0.82, 0.9)
     lean = rng.uniform(-1, 1)
     while True:
         wide, high = max(1, round(product.shape[1] * scale)), max(1, round(product.shape[0] * scale))
-        left = columns[0] + round((room[0] - wide) * (0.5 + 0.3 * lean))
-        top = rows[0] + round((room[1] - high) * 0.62)
+        left = columns.start + round((room[0] - wide) * (0.5 + 0.3 * lean))
+        top = rows.start + round((room[1] - high) * 0.62)
         fitted = pixels.enlarge(product, wide, high)
         there = inside[top : top + high, left : left + wide]
         if fitted[..., 3][~there].sum() <= 0.01 * fitted[..., 3].sum() or min(wide, high) < 12:
@@ -94,7 +92,7 @@ def place(product: Plane, mask: Plane, rng: np.random.Generator) -> tuple[Plane,
         scale *= 0.95
 
 
-def match(product: Plane, scene: Plane, mask: Plane, guidance: float, tint: Plane) -> Plane:
+def tone(product: Plane, scene: Plane, mask: Plane, guidance: float, tint: Plane) -> Plane:
     """Lay the scene's light on the product: the more, the less guidance holds it to its own colours."""
     outside = mask < 0.02
     around = scene[outside].mean(0) if outside.any() else scene.mean((0, 1))
@@ -108,9 +106,9 @@ def match(product: Plane, scene: Plane, mask: Plane, guidance: float, tint: Plan
 
 def face_light(scene: Plane, mask: Plane) -> float:
     """Say from which side the scene is lit: an old shadow beside the hole lies away from the light."""
-    rows, columns = (np.flatnonzero((mask > 0.02).any(axis)) for axis in (1, 0))
-    band = scene[rows[0] + 3 * len(rows) // 4 : rows[-1] + 1].mean(-1)
-    left, right = band[:, max(0, columns[0] - 40) : columns[0] + 1], band[:, columns[-1] : columns[-1] + 41]
+    rows, columns = bound(mask > 0.02) or (slice(0, 1), slice(0, 1))
+    band = scene[(rows.start + 3 * rows.stop) // 4 : rows.stop].mean(-1)
+    left, right = band[:, max(0, columns.start - 40) : columns.start + 1], band[:, columns.stop - 1 : columns.stop + 40]
     return 1.0 if left.mean() < right.mean() else -1.0
 
 

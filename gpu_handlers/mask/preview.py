@@ -16,19 +16,21 @@ from tools.mask import SCENE_CHUNK, MaskParams
 #: Longest side, in pixels, at which edges are drawn; a larger mask is enlarged from there.
 DRAWN = 1536
 
+ADVICE = "send a picture where it stands out from what is around it, and is smaller than the whole."
+KNOWN_ADVICE = "none of the views that its model was trained on is in this picture; name a colour or a side instead."
+
 
 def run(params: MaskParams, work: Work) -> Path:
     """Make the mask: R = G = B, 255 where the object is, of the scene's size; the scene's address is in the file."""
     pixels.chance(params.seed)
-    image = pixels.read(work.fetch(params.image_url))
+    image = pixels.read(work.fetch(params.image_url), "RGBA")
     work.report(0.2, "finding")
     small = pixels.fit(image, DRAWN)
     known = know(work)
-    found = cutout.find(small, Wish() if known else wish(params.object_name, work), known)
+    found = cutout.see(small, Wish() if known else wish(params.object_name, work), known)
     work.confess("seed")
     if found is None:
-        advice = "send a picture where it stands out from what is around it, and is smaller than the whole."
-        raise ObjectNotFound(f"No {params.object_name} was found: {advice}")
+        raise ObjectNotFound(f"No {params.object_name} was found: {KNOWN_ADVICE if known else ADVICE}")
     work.report(0.7, "growing")
     scale = len(small) / len(image)
     soft = grow(found.alpha, params.mask_dilation * scale, params.mask_blur * scale)
@@ -49,7 +51,7 @@ def know(work: Work) -> Appearance | None:
     if not model:
         return None
     work.note(known_product=model["name"])
-    return load(work.fetch(model["model_string"]))
+    return load(work.fetch(model["model_string"]), "object_name")
 
 
 def wish(name: str, work: Work) -> Wish:

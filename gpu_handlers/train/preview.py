@@ -8,6 +8,7 @@ import numpy as np
 
 from gpu_handlers import appearance, cutout, pixels
 from gpu_handlers.pixels import Pixels
+from gpu_handlers.train.agreement import agree
 from gpu_handlers.work import Work
 from tools.errors import BadArchive, ObjectNotFound
 from tools.train import TrainParams
@@ -27,9 +28,10 @@ def run(params: TrainParams, work: Work) -> Path:
     rated = sorted((each for each in found if each[0] > 0), key=lambda each: -each[0])
     if not rated:
         raise ObjectNotFound("No product was found in the photos: send photos where it stands out from the backdrop.")
-    kept = [product for confidence, product in rated[:VIEWS] if confidence > DOUBTFUL * rated[0][0]]
+    clean = agree([product for confidence, product in rated if confidence > DOUBTFUL * rated[0][0]])
+    kept = clean[:VIEWS]
     work.note(photos=len(found), kept=len(kept), confidence=rated[0][0])
-    tell(params, work, len(found) - len(rated))
+    tell(params, work, len(found) - len(clean))
     work.report(0.9, "fitting")
     size = min(KEPT, params.resolution)
     learnt = appearance.learn(kept, size, params.lora_rank, params.steps * params.lr)
@@ -43,9 +45,9 @@ def cut_out(params: TrainParams, work: Work) -> Iterator[tuple[float, Pixels]]:
     photos = unpack(work.fetch(params.images), work.folder / "photos")
     for number, path in enumerate(photos):
         work.report(0.05 + 0.85 * number / len(photos), "cutting out")
-        image = pixels.fit(pixels.read(path), SEEN)
-        found = cutout.find(image)
-        yield (found.confidence, cutout.cut(image, found.alpha)) if found else (0.0, image)
+        image = pixels.fit(pixels.read(path, "RGBA"), SEEN)
+        found = cutout.see(image)
+        yield (found.confidence, cutout.cut(image[..., :3], found.alpha)) if found else (0.0, image)
 
 
 def tell(params: TrainParams, work: Work, without: int) -> None:
@@ -57,7 +59,7 @@ def tell(params: TrainParams, work: Work, without: int) -> None:
     if params.resolution >= KEPT:
         work.warn("little_effect", f"The preview engine keeps at most {KEPT} pixels a side.", "resolution")
     if without:
-        message = f"In {without} of the photos no product stood out, so they were left out."
+        message = f"{without} of the photos were left out: no product stands out in them, or another one than in most."
         work.warn("photos_left_out", message, "images")
 
 

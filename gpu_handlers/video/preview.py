@@ -6,23 +6,24 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 
 from gpu_handlers import pixels
-from gpu_handlers.pixels import Pixels, floats
-from gpu_handlers.video.stage import look, set_up
+from gpu_handlers.pixels import Pixels, Plane, floats
+from gpu_handlers.video.stage import Stage, look, set_up
 from gpu_handlers.work import Work
 from tools.video import VideoParams
 
 FRAMES_A_SECOND = 16
 
-#: What the camera does, by the words for it: (right, down, closer, around), in parts of the frame.
-MOVES: dict[str, tuple[float, float, float, float]] = {
-    **dict.fromkeys(("push", "zoom", "closer", "dolly", "in"), (0, 0, 0.3, 0)),
-    **dict.fromkeys(("pull", "away", "out"), (0, 0, -0.3, 0)),
-    **dict.fromkeys(("left",), (-0.14, 0, 0, 0)), **dict.fromkeys(("right", "pan", "pans", "slides"), (0.14, 0, 0, 0)),
-    **dict.fromkeys(("up", "rise", "rises", "crane"), (0, -0.12, 0.06, 0)), **dict.fromkeys(("down",), (0, 0.1, 0, 0)),
-    **dict.fromkeys(("orbit", "circle", "circles", "around", "rotates", "turns"), (0.05, 0, 0.08, 1.0)),
-}  # fmt: skip
+#: What the camera does: the words for it, those that turn it round, and (right, down, closer, around), in parts of
+#: the frame.
+MOVES: tuple[tuple[str, str, tuple[float, float, float, float]], ...] = (
+    ("push pushes zoom zooms dolly closer pull pulls away", "out away back pull pulls", (0, 0, 0.3, 0)),
+    ("pan pans panning slide slides left right sideways", "left", (0.14, 0, 0, 0)),
+    ("rise rises rising up crane down lower lowers sinks", "down lower lowers sinks", (0, -0.12, 0, 0)),
+    ("orbit orbits orbiting circle circles around rotate rotates turn turns", "", (0.05, 0, 0.08, 1.0)),
+)
 
 #: Without mbtree=0 the encoder reads memory that nobody wrote, and equal frames give different films.
 ENCODING = {"preset": "veryfast", "crf": "19", "x264-params": "mbtree=0"}
@@ -30,9 +31,11 @@ ENCODING = {"preset": "veryfast", "crf": "19", "x264-params": "mbtree=0"}
 
 def run(params: VideoParams, work: Work) -> Path:
     """Make H.264 of exactly `length` frames; yuv420p and faststart, so that every browser plays and seeks."""
-    image = pixels.read(work.fetch(params.image_url))
+    stage = set_up(pixels.read(work.fetch(params.image_url)), params)
     if not moves(params.prompt):
         work.warn("prompt_not_read", "The preview engine knows no motion in this prompt: the seed chose one.", "prompt")
+    if not stage.product.size:
+        work.warn("no_product", "No product stands out in this picture, so all of it moves as one.", "image_url")
     path = work.folder / "film.mp4"
     # A real file, not BytesIO: faststart reads back what was written.
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as film:
@@ -40,7 +43,7 @@ def run(params: VideoParams, work: Work) -> Path:
         stream.width, stream.height, stream.pix_fmt = params.width, params.height, "yuv420p"
         stream.codec_context.thread_count = 1
         stream.codec_context.gop_size = FRAMES_A_SECOND
-        for number, array in enumerate(frames(image, params)):
+        for number, array in enumerate(frames(stage, params)):
             work.report(0.1 + 0.8 * number / params.length, "filming")
             frame = av.VideoFrame.from_ndarray(array, format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, FRAMES_A_SECOND)
@@ -49,21 +52,20 @@ def run(params: VideoParams, work: Work) -> Path:
     return path
 
 
-def moves(prompt: str) -> list[tuple[float, float, float, float]]:
-    """List what a prompt tells the camera to do."""
-    return [MOVES[word] for word in re.findall(r"[a-z]+", prompt.lower()) if word in MOVES]
+def moves(prompt: str) -> list[Plane]:
+    """List what a prompt tells the camera to do: each motion once."""
+    said = set(re.findall(r"[a-z]+", prompt.lower()))
+    told = [(floats(move), said & set(turned.split())) for words, turned, move in MOVES if said & set(words.split())]
+    return [-move if turned else move for move, turned in told]
 
 
-def frames(image: Pixels, params: VideoParams) -> Iterator[Pixels]:
-    """Show the picture as the camera sees it: `length` frames (height, width, 3), equal for equal params."""
+def frames(stage: Stage, params: VideoParams) -> Iterator[Pixels]:
+    """Show the stage as the camera sees it: `length` frames (height, width, 3), equal for equal params."""
     rng = pixels.chance(params.seed)
-    stage = set_up(image, (params.width, params.height), params.steps, rng)
-    told = moves(params.prompt) or [list(MOVES.values())[int(rng.integers(len(MOVES)))]]
-    way = rng.choice([-1.0, 1.0])  # which way round is left open by the words
-    move = (
-        floats(told).sum(0) * rng.uniform(0.8, 1.2) * ((way, 1, 1, way) if floats(told)[:, 3].any() else (1, 1, 1, 1))
-    )
-    drift = rng.uniform(-0.05, 0.05, 4) * (1, 0.7, 1, 4)
+    told = moves(params.prompt) or [floats(MOVES[int(rng.integers(len(MOVES)))][2])]
+    move, drift = np.sum(told, 0) * rng.uniform(0.7, 1.3), rng.uniform(-0.05, 0.05, 4) * (1, 0.7, 1, 4)
+    if move[3]:
+        move *= (way := rng.choice([-1.0, 1.0]), 1, 1, way)  # which way round is left open by the words
     for number in range(params.length):
         part = number / (params.length - 1)
-        yield look(stage, (move + drift) * (part * part * (3 - 2 * part) - 0.5))
+        yield look(stage, floats(move + drift) * np.float32(part * part * (3 - 2 * part) - 0.5))

@@ -9,9 +9,13 @@ from gpu_handlers import cutout, pixels
 from gpu_handlers.appearance import clean
 from gpu_handlers.filling import fill
 from gpu_handlers.pixels import Pixels, Plane, floats, mix, to_pixels, to_plane
+from gpu_handlers.regions import bound
+from tools.video import VideoParams
 
 #: The camera stands a little closer than the picture, so that it need not look over its edge at once.
-CLOSER = 0.92
+CLOSER = 0.96
+#: And shows so much more than the product is high or wide.
+ROOM = 1.42
 
 
 @dataclass(frozen=True)
@@ -28,19 +32,20 @@ class Stage:
     corner: tuple[int, int]
 
 
-def set_up(image: Pixels, size: tuple[int, int], steps: int, rng: np.random.Generator) -> Stage:
-    """Part a picture into product and backdrop, in the frame's size (width, height)."""
+def set_up(image: Pixels, params: VideoParams) -> Stage:
+    """Part an RGB picture into product and backdrop, in the frame's size."""
+    rng, size = pixels.chance(params.seed), (params.width, params.height)
     image = pixels.fit(image, 2 * max(size))
-    plane, alpha = pixels.unfinished(to_plane(image), steps, rng), find_alpha(image)
+    plane, alpha = pixels.unfinished(to_plane(image), params.steps, rng), find_alpha(image)
     frame = crop(alpha, size[0] / size[1])
     product = shoot(clean(np.dstack([plane, alpha])), frame, size)
     backdrop = shoot(fill(plane, widen(alpha), rng) if alpha.any() else plane, frame, size)
-    rows, columns = (np.flatnonzero((product[..., 3] > 0.02).any(axis)) for axis in (1, 0))
-    top, bottom, left, right = (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1) if len(rows) else (0, 0, 0, 0)
-    foot = bottom / size[1] or 0.8
+    rows, columns = bound(product[..., 3] > 0.02) or np.s_[:0, :0]
+    foot = (rows.stop or 0.8 * size[1]) / size[1]
     y = np.linspace(0, 1, size[1], dtype=np.float32)[:, None]
     depth = np.repeat(np.clip((y - 0.55 * foot) / (0.45 * foot), 0, 1.6), size[0], 1)
-    return Stage(to_pixels(backdrop), floats(depth), product[top:bottom, left:right], (int(left), int(top)))
+    corner = (int(columns.start or 0), int(rows.start or 0))
+    return Stage(to_pixels(backdrop), floats(depth), product[rows, columns], corner)
 
 
 def find_alpha(image: Pixels) -> Plane:
@@ -57,11 +62,11 @@ def widen(alpha: Plane) -> Plane:
 def crop(alpha: Plane, shape: float) -> tuple[float, float, float]:
     """Choose what the frame shows, all of the product if it can: left, top, height; it may reach over the sides."""
     height, width = alpha.shape
-    rows, columns = (np.flatnonzero((alpha > 0.5).any(axis)) for axis in (1, 0))
     tall, middle = min(height, width / shape), (width / 2, height / 2)
-    if len(rows):
-        tall = min(height, max(tall, np.ptp(rows) * 1.6, np.ptp(columns) * 1.6 / shape))
-        middle = ((columns[0] + columns[-1]) * 0.3 + width * 0.2, (rows[0] + rows[-1]) / 2)
+    if box := bound(alpha > 0.5):
+        (top, bottom), (left, right) = ((side.start, side.stop) for side in box)
+        tall = min(height, max(tall, (bottom - top) * ROOM, (right - left) * ROOM / shape))
+        middle = ((left + right) * 0.3 + width * 0.2, (top + bottom) / 2)
     wide, top = tall * shape, min(max(middle[1] - tall / 2, 0), height - tall)
     left = min(max(middle[0] - wide / 2, 0), width - wide) if wide < width else (width - wide) / 2
     return left, top, tall

@@ -5,24 +5,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from skimage import data
 from sklearn.datasets import load_sample_image
 
 from benchmarks.portraits import take
 from gpu_handlers import appearance, cutout, pixels
 from gpu_handlers.pixels import Pixels, mix, to_pixels, to_plane
 from gpu_handlers.regions import overlap
-from tests.handlers.workbench import Bench, draw_balls
+from tests.handlers.workbench import Bench, draw_balls, read_stranger
 from tools.errors import ObjectNotFound
 
 #: Where the small bag stands in a scene of two large balls: left, top, width.
 PLACE = (330, 370, 120)
-
-
-def read(name: str) -> Pixels:
-    """Give a photo that ships with scikit-image, RGB."""
-    photo = np.asarray(getattr(data, name)())
-    return photo if photo.ndim == 3 else np.dstack([photo] * 3)
 
 
 @pytest.fixture(name="crowded")
@@ -30,7 +23,7 @@ def set_bag_beside_balls(trained: tuple[Path, Path]) -> tuple[Pixels, Any]:
     """Set the trained bag, small and dim, beside two balls that stand out more; give the picture and where it is."""
     scene = to_plane(draw_balls(512))
     left, top, wide = PLACE
-    view = appearance.load(trained[0]).show(0)
+    view = appearance.load(trained[0], "model_id").show(0)
     view = pixels.enlarge(view, wide, round(wide * view.shape[0] / view.shape[1]))
     box = np.s_[top : top + view.shape[0], left : left + wide]
     scene[box] = mix(scene[box], view[..., :3] * 0.75, view[..., 3])
@@ -66,11 +59,11 @@ def test_a_trained_product_that_is_not_there_is_not_found(bench: Bench, red: dic
 
 @pytest.mark.parametrize("name", ["astronaut", "camera", "rocket", "moon"])
 def test_a_bad_outline_of_a_strangers_photo_comes_with_a_warning(bench: Bench, name: str) -> None:
-    done, _ = mask(bench, read(name))
+    done, _ = mask(bench, read_stranger(name))
     assert ("low_confidence", "/image_url") in done.warned
 
 
-@pytest.mark.parametrize("photo", [load_sample_image("flower.jpg"), read("coffee")], ids=["flower", "coffee"])
+@pytest.mark.parametrize("photo", [load_sample_image("flower.jpg"), read_stranger("coffee")], ids=["flower", "coffee"])
 def test_a_good_outline_of_a_strangers_photo_comes_without_one(bench: Bench, photo: Pixels) -> None:
     done, region = mask(bench, photo)
     assert ("low_confidence", "/image_url") not in done.warned

@@ -21,7 +21,7 @@ BALLS = {"red": (0.27, 0.13), "blue": (0.7, 0.17)}
 def test_a_model_holds_the_product_and_its_colours(bench: Bench) -> None:
     asked = {"images": bench.zip("two.zip", *PHOTOS[:2]), "model_name": "Bag", "trigger_word": "TOK_BAG"}
     done = bench.do("train", asked)
-    learnt = appearance.load(done.path)
+    learnt = appearance.load(done.path, "model_id")
     view = learnt.show(0)
     assert max(view.shape[:2]) <= 640
     red, green, blue = view[view[..., 3] > 0.9][:, :3].mean(0)

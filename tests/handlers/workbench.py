@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from skimage import data
 
 from gpu_handlers.work import Work
 from settings import settings
@@ -98,3 +99,10 @@ def draw_balls(size: int = 256) -> Pixels:
 def difference(one: Pixels, other: Pixels) -> float:
     """Measure the mean change of a pixel, of 255."""
     return float(np.abs(one.astype(np.float32) - other).mean())
+
+
+def read_stranger(name: str) -> Pixels:
+    """Read a photo that ships with scikit-image, RGB."""
+    photo: Any = getattr(data, name)()
+    photo = photo[0] if isinstance(photo, tuple) else photo  # the left one of a pair
+    return np.asarray(photo if photo.ndim == 3 else np.dstack([photo] * 3), np.uint8)
