@@ -1,14 +1,17 @@
 """A job and its attempts: the tables, and the transitions as methods."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, Float, ForeignKey, Identity, Index, SmallInteger, Uuid, text
+from sqlalchemy import BigInteger, Float, ForeignKey, Identity, Index, SmallInteger, Uuid, func, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, WriteOnlyMapped, mapped_column, relationship
 
 from db.base import Base, Moment, soon
+from tools import catalog
+from tools.contract import Limits
 
 Status = Literal["pending", "processing", "completed", "failed", "cancelled", "expired"]
 ENDED = frozenset({"completed", "failed", "cancelled", "expired"})
@@ -131,6 +134,9 @@ class Job(Base):
     due_at: Mapped[datetime | None] = mapped_column(Moment)
     not_before: Mapped[datetime | None] = mapped_column(Moment)
     start_by: Mapped[datetime | None] = mapped_column(Moment)
+    #: What the caller said of time, in seconds; NULL = the tool's own limits.
+    start_within_s: Mapped[int | None]
+    timeout_s: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=text("clock_timestamp()"))
     started_at: Mapped[datetime | None] = mapped_column(Moment)
     ended_at: Mapped[datetime | None] = mapped_column(Moment)
@@ -145,14 +151,28 @@ class Job(Base):
         return next((attempt for attempt in self.attempts if attempt.ended_at is None), None)
 
     @property
+    def limits(self) -> Limits:
+        """Its tool's limits, or narrower ones where its caller said so."""
+        own = catalog.find(self.tool).limits
+        return replace(
+            own, start_within_s=self.start_within_s or own.start_within_s, timeout_s=self.timeout_s or own.timeout_s
+        )
+
+    @property
     def blocked(self) -> bool:
         """It waits for a step before it, which will bring its message."""
         return self.status == "pending" and self.stage == BLOCKED
 
     def hold(self, stage: str, signature: dict[str, Any], due_at: Any) -> None:
         """Stay pending with its message kept here, until it is due."""
-        self.signature, self.stage, self.due_at = signature, stage, due_at
+        self.signature, self.stage = signature, stage
+        self.due_at = due_at if self.start_by is None else func.least(due_at, self.start_by)
         self._tell(stage)
+
+    def arrive(self) -> None:
+        """Its message has come: if it waited for a step before it, its own time begins."""
+        if self.blocked:
+            self.start_by = soon(self.limits.start_within_s)
 
     def start(
         self, params: dict[str, Any], found: dict[str, Any], signature: dict[str, Any], endpoint: str | None = None
@@ -183,6 +203,7 @@ class Job(Base):
         if lost is None or len(self.attempts) >= MOST_ATTEMPTS:
             return None
         lost.close(stop=True)
+        self.start_by = soon(self.limits.start_within_s)  # each attempt has its time to wait
         return self._try("attempt_lost", endpoint)
 
     def end(

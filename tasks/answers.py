@@ -70,4 +70,4 @@ def name(job: Job) -> None:
     """Write down what our own queue will call the new attempt; RunPod names it only when it takes it."""
     attempt = live(job)
     if attempt.endpoint is None:
-        job.submitted(queue.name(attempt.id))
+        job.submitted(queue.name(attempt.id), queue.first_look_s(job))
