@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import and_, func, or_, select, update
 
+from db import suspicions
 from db.base import quick, reachable, soon, transaction
 from db.jobs import Attempt, Job
 
@@ -62,6 +63,7 @@ def beat(attempt_id: UUID, progress: float, stage: str) -> bool:
     with reachable(), quick().connect() as connection:
         job_id = connection.scalar(alive.returning(Attempt.job_id))
         if job_id is None:
+            suspicions.suspect_if_replaced(connection, attempt_id)
             return False
         connection.execute(going.where(Job.id == job_id).values(told))
     return True

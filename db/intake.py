@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CTE, Connection, Float, ForeignKey, Select, bindparam, func, literal, select, text
+from sqlalchemy import CTE, Connection, Float, ForeignKey, Index, Select, bindparam, func, literal, select, text
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -25,6 +25,7 @@ class IdempotencyKey(Base):
     """A key that a caller sent with a request, and the job it made."""
 
     __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("ix_idempotency_keys_created_at", "created_at"),)
 
     route: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)

@@ -24,6 +24,7 @@ THROTTLED = "throttled"
 MOST_ATTEMPTS = 3
 
 #: Seconds after which somebody looks whether what should have happened did happen.
+DAY_S = 24 * 3600
 SEND_AGAIN_S = 10
 SUBMIT_AGAIN_S = 15
 LOOK_AGAIN_S = 10
@@ -52,6 +53,7 @@ class Attempt(Base):
         # Two live runs of one job never exist.
         Index("uq_attempts_live", "job_id", unique=True, postgresql_where=text("ended_at IS NULL")),
         Index("ix_attempts_stop_at", "stop_at", postgresql_where=text("stop_at IS NOT NULL")),
+        Index("ix_attempts_sweep_at", "sweep_at", postgresql_where=text("sweep_at IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -76,9 +78,15 @@ class Attempt(Base):
     #: We ended it, the remote may not know: when somebody must see to it that it stops there; NULL = nobody.
     stop_at: Mapped[datetime | None] = mapped_column(Moment)
 
-    def close(self, *, stop: bool) -> None:
+    #: When what it left in the bucket can go; NULL = it leaves nothing.
+    sweep_at: Mapped[datetime | None] = mapped_column(Moment)
+
+    def close(self, *, stop: bool, limits: Limits) -> None:
         """End it; with `stop`, the remote has not said so, and must be told."""
         self.ended_at = soon(0)
+        # Its claim must outlive whatever may still lie in a queue of the remote's, or that would begin after all.
+        lies_s = limits.start_within_s + limits.timeout_s if self.endpoint else 0
+        self.sweep_at = soon(DAY_S + lies_s)
         if stop and self.endpoint:
             self.stop_at = soon(0)
 
@@ -194,7 +202,7 @@ class Job(Base):
             return False
         ended.remote_id = remote_id
         if self.outcome is None:
-            ended.close(stop=True)
+            ended.close(stop=True, limits=self.limits)
         return self.outcome is None
 
     def lose(self, endpoint: str | None = None) -> Attempt | None:
@@ -202,7 +210,7 @@ class Job(Base):
         lost = self.attempt
         if lost is None or len(self.attempts) >= MOST_ATTEMPTS:
             return None
-        lost.close(stop=True)
+        lost.close(stop=True, limits=self.limits)
         self.start_by = soon(self.limits.start_within_s)  # each attempt has its time to wait
         return self._try("attempt_lost", endpoint)
 
@@ -221,7 +229,7 @@ class Job(Base):
         if status == "completed":
             self.progress = 1.0
         if self.attempt:
-            self.attempt.close(stop=outcome is None)
+            self.attempt.close(stop=outcome is None, limits=self.limits)
         self._tell(status)
         return True
 

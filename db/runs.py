@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import func, or_, select, text, update
 
-from db import attempts, life
+from db import attempts, life, suspicions
 from db.base import quick, reachable, soon, transaction
 from db.jobs import Attempt, Job
 
@@ -116,3 +116,5 @@ def charge(attempt_id: UUID, meter: Meter) -> None:
         job_id = session.scalar(select(Attempt.job_id).where(Attempt.id == attempt_id))
         if job_id and (job := life.lock(session, job_id)):
             job.charge(attempt_id, **asdict(meter))
+            if meter.execution_ms:
+                suspicions.suspect_if_replaced(session, attempt_id)
