@@ -71,9 +71,7 @@ def tend(job_id: UUID) -> None:
 
 
 def send(job: Job) -> None:
-    """Send its message; one that was sent before may have left a chord uncounted."""
-    if job.settled_at is None and job.sends > 1:
-        ending.restore_chord(job)
+    """Send its message."""
     sender.send(job.id, job.tool, job.signature, "main" if job.status == "pending" else "resume")
 
 
