@@ -4,11 +4,14 @@ import re
 from functools import cache
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 #: Characters that a secret must have, so that nobody guesses it.
 SHORTEST_SECRET = 16
+
+#: The fewest days after which an ended job may be forgotten.
+SHORTEST_KEEP_DAYS = 8
 
 
 def use_psycopg2(url: str) -> str:
@@ -69,6 +72,10 @@ class Settings(BaseSettings):
 
     sync_wait_s: float = Field(300, ge=0, le=3600, description="Seconds a synchronous call waits before it gets a 202.")
     max_upload_bytes: int = Field(512 * 2**20, ge=2**20, description="The largest upload, in bytes.")
+    keep_events_days: int = Field(30, ge=1, description="Days that the events of jobs are kept.")
+    keep_jobs_days: int = Field(
+        0, ge=0, description="Days that ended jobs are kept, from 8; 0 keeps them. A job gone, its file has no route."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
 
     packshot_data_dir: str = Field(".local", description="Where the embedded servers keep their data.")
@@ -80,6 +87,14 @@ class Settings(BaseSettings):
         """The RunPod endpoint of each tool that has one."""
         pairs = (pair.strip().split("=") for pair in self.runpod_endpoints.split(",") if pair.strip())
         return dict(pairs)
+
+    @field_validator("keep_jobs_days")
+    @classmethod
+    def check_keep(cls, days: int) -> int:
+        """Refuse to forget a job while its canvas may still go on, which it may for a week."""
+        if 0 < days < SHORTEST_KEEP_DAYS:
+            raise ValueError(f"give {SHORTEST_KEEP_DAYS} or more, or 0 to keep them")
+        return days
 
     @model_validator(mode="after")
     def check_runpod(self) -> Self:

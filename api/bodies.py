@@ -74,7 +74,7 @@ def refuse_constant(name: str) -> NoReturn:
 
 def read_form(tool: Tool) -> dict[str, Any]:
     """Read a form's fields; the text of a number becomes the number that the contract wants."""
-    fields = tool.params.model_fields
+    fields = {**tool.params.model_fields, **tool.deadlines.model_fields}
     return {
         name: read_number(fields[name].annotation, text) if name in fields else text
         for name, text in read_fields().items()

@@ -129,6 +129,7 @@ def describe_tool(tool: Tool) -> dict[str, Any]:
         "summary": tool.summary,
         "params": operations.schema_of(tool.params),
         "result": operations.schema_of(tool.result, answered=True),
+        "deadlines": operations.schema_of(tool.deadlines),
         "takes": {name: kind.name for name, kind in tool.takes.items()},
         "gives": {name: kind.name for name, kind in tool.gives.items()},
         "limits": vars(tool.limits),

@@ -94,6 +94,12 @@ def schema_of(model: type[BaseModel], *, answered: bool = False) -> Schema:
     return inlined
 
 
+def submit_schema(tool: Tool) -> Schema:
+    """Make the schema of a submit's body: the params, and beside them what may be said of time."""
+    params, deadlines = schema_of(tool.params), schema_of(tool.deadlines)
+    return {**params, "properties": {**params["properties"], **deadlines["properties"]}}
+
+
 def inline(value: Any, definitions: Schema) -> Any:
     """Put what is referred to in the place of the reference."""
     if isinstance(value, dict):
@@ -105,7 +111,7 @@ def inline(value: Any, definitions: Schema) -> Any:
 
 def of_tool(tool: Tool) -> Iterator[Operation]:
     """List the operations of a tool with the standard routes."""
-    name, params, result = tool.name, schema_of(tool.params), schema_of(tool.result, answered=True)
+    name, params, result = tool.name, submit_schema(tool), schema_of(tool.result, answered=True)
     both = {"200": result, "202": ACCEPTED}
     media = "video/mp4" if tool.suffix == ".mp4" else "image/png"
     yield Operation(
@@ -124,7 +130,7 @@ def of_tool(tool: Tool) -> Iterator[Operation]:
 
 def of_training() -> Iterator[Operation]:
     """List the operations of training."""
-    params, status = schema_of(TRAIN.params), schema_of(TRAIN.result, answered=True)
+    params, status = submit_schema(TRAIN), schema_of(TRAIN.result, answered=True)
     form = {**params, "properties": {**params["properties"], "images": {**BINARY, "description": "A zip of photos."}}}
     key = {"Idempotency-Key": SUBMIT_HEADERS["Idempotency-Key"]}
     yield Operation("post", "/api/train", "train", TRAIN.summary, {"202": status}, params, form, headers=key)

@@ -30,7 +30,7 @@ def submit(
 
     Args:
         tool: What is asked for.
-        given: The params as they came.
+        given: The params as they came, and beside them what is said of time.
         awaited: Whether the caller waits for the end.
         fingerprint: What tells this request from others, if that is not `given`.
 
@@ -41,8 +41,9 @@ def submit(
     key = read_key(tool.name, fingerprint or given)
     if key and (known := intake.find_key(key)):
         return known, True
-    params = check(tool, given).model_dump(mode="json")
-    asked = Asked(uuid4(), tool, given, params, AWAITED if awaited else ALONE)
+    told, deadlines = tool.part(given)
+    params = check(tool, told).model_dump(mode="json")
+    asked = Asked(uuid4(), tool, given, params, AWAITED if awaited else ALONE, deadlines)
     if key:
         job_id, new = intake.accept_once(key, asked)
         if not new:

@@ -73,7 +73,8 @@ def train() -> Response:
 
 def train_upload(given: dict[str, Any]) -> tuple[UUID, bool]:
     """Take the zip to disk while it is hashed; only when all else is right is it opened and stored."""
-    TRAIN.check_given({"images": "r2://", **given})
+    told, _ = TRAIN.part(given)
+    TRAIN.check_given({"images": "r2://", **told})
     upload = read_file("images")
     if upload is None:
         raise MissingInput.at("images", "send a zip of photos as a file in the form's field images.")
@@ -82,7 +83,7 @@ def train_upload(given: dict[str, Any]) -> tuple[UUID, bool]:
         key = read_key(TRAIN.name, fingerprint)
         if key and (known := intake.find_key(key)):
             return known, True
-        TRAIN.check({**given, "images": "r2://"})  # what is missing is told before the zip is opened
+        TRAIN.check({**told, "images": "r2://"})  # what is missing is told before the zip is opened
         given = {**given, "images": take_archive(spooled.path)}
     return submitting.submit(TRAIN, given, awaited=False, fingerprint=fingerprint)
 

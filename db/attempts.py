@@ -4,13 +4,17 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import and_, func, or_, select, update
 
+from db import suspicions
 from db.base import quick, reachable, soon, transaction
 from db.jobs import Attempt, Job
 
 #: An attempt whose worker has not been heard of for so long is lost, in seconds.
 STALE_S = 30
+
+#: Who has the claim of an attempt that nobody shall begin any more.
+HOUSE = "house"
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,9 @@ class Seen:
     claimed: bool
     stale: bool
     sends: int
+    #: For how long it has been running, and for how long its job may still wait for its start.
+    ran_s: float
+    waits_s: float
 
 
 def claim(attempt_id: UUID, worker: str) -> dict[str, Any] | None:
@@ -33,9 +40,18 @@ def claim(attempt_id: UUID, worker: str) -> dict[str, Any] | None:
         job_id = connection.scalar(taken)
         if job_id is None:
             return None
-        job = connection.execute(select(Job.tool, Job.params, Job.found).where(Job.id == job_id)).one()
-    told = {"tool": job.tool, "params": job.params, "found": job.found}
+        wanted = select(Job.tool, Job.params, Job.found, Job.timeout_s).where(Job.id == job_id)
+        told = dict(connection.execute(wanted).one()._asdict())
     return {"job_id": str(job_id), "attempt_id": str(attempt_id), **told}
+
+
+def forestall(attempt_id: UUID) -> bool:
+    """Take an attempt that waits so that nobody can begin it any more; False: somebody has."""
+    waiting = or_(Attempt.claimed_at.is_(None), Attempt.worker == HOUSE)
+    unbegun = update(Attempt).where(Attempt.id == attempt_id, Attempt.ended_at.is_(None), waiting)
+    with reachable(), quick().connect() as connection:
+        taken = unbegun.values(claimed_at=soon(0), beat_at=soon(0), worker=HOUSE).returning(Attempt.id)
+        return connection.scalar(taken) is not None
 
 
 def beat(attempt_id: UUID, progress: float, stage: str) -> bool:
@@ -47,6 +63,7 @@ def beat(attempt_id: UUID, progress: float, stage: str) -> bool:
     with reachable(), quick().connect() as connection:
         job_id = connection.scalar(alive.returning(Attempt.job_id))
         if job_id is None:
+            suspicions.suspect_if_replaced(connection, attempt_id)
             return False
         connection.execute(going.where(Job.id == job_id).values(told))
     return True
@@ -64,11 +81,14 @@ def look(attempt_id: UUID) -> Seen:
     unclaimed = update(Attempt).where(Attempt.id == attempt_id, Attempt.claimed_at.is_(None))
     # While PostgreSQL was away nobody could beat: after its start, workers get time to.
     stale = and_(Attempt.beat_at < soon(-STALE_S), func.pg_postmaster_start_time() < soon(-STALE_S))
+    ran, waits = (func.extract("epoch", span) for span in (soon(0) - Attempt.claimed_at, Job.start_by - soon(0)))
+    known = select(
+        Attempt.outcome, Attempt.claimed_at, stale.label("stale"), Attempt.sends,
+        func.coalesce(ran, 0.0).label("ran_s"), func.coalesce(waits, float("inf")).label("waits_s"),
+    )  # fmt: skip
     with transaction() as session:
         session.execute(unclaimed.values(sends=Attempt.sends + 1))
-        row = session.execute(
-            select(Attempt.outcome, Attempt.claimed_at, stale.label("stale"), Attempt.sends).where(
-                Attempt.id == attempt_id
-            )
-        ).one()
-    return Seen(row.outcome, row.claimed_at is not None, bool(row.stale), row.sends)
+        row = session.execute(known.join(Job, Job.id == Attempt.job_id).where(Attempt.id == attempt_id)).one()
+    return Seen(
+        row.outcome, row.claimed_at is not None, bool(row.stale), row.sends, float(row.ran_s), float(row.waits_s)
+    )

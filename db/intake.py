@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CTE, Connection, Float, ForeignKey, Select, bindparam, func, literal, select, text
+from sqlalchemy import CTE, Connection, Float, ForeignKey, Index, Select, bindparam, func, literal, select, text
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -14,6 +14,7 @@ from db import models
 from db.base import Base, Moment, engine, quick, reachable, soon, transaction
 from db.jobs import BLOCKED, SEND_AGAIN_S, Event, Job
 from tools.contract import Tool
+from tools.deadlines import Deadlines
 from tools.errors import CanvasReused, IdempotencyInProgress, IdempotencyMismatch
 
 #: Seconds that a job in a canvas may wait for the steps before it.
@@ -24,6 +25,7 @@ class IdempotencyKey(Base):
     """A key that a caller sent with a request, and the job it made."""
 
     __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("ix_idempotency_keys_created_at", "created_at"),)
 
     route: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
@@ -51,6 +53,7 @@ class Asked:
     given: dict[str, Any]
     params: dict[str, Any]
     priority: int
+    deadlines: Deadlines = field(default_factory=Deadlines)
 
 
 @dataclass
@@ -67,6 +70,7 @@ class Planned:
     signature: dict[str, Any] | None = None
     not_before: datetime | None = None
     start_by: datetime | None = None
+    deadlines: Deadlines = field(default_factory=Deadlines)
     #: A chord's body is named by each of its members, so it may be known already.
     shared: bool = False
 
@@ -123,12 +127,17 @@ def insert_one(connection: Connection, asked: Asked) -> None:
     """Insert the job, its event and, if it trains, its model."""
     row = {
         "id": asked.id, "root_id": asked.id, "tool": asked.tool.name, "given": asked.given, "params": asked.params,
-        "priority": asked.priority,
+        "priority": asked.priority, **told(asked.deadlines),
     }  # fmt: skip
-    within = {"start_within_s": float(asked.tool.limits.start_within_s)}
+    within = {"within_s": float(asked.deadlines.start_within_seconds or asked.tool.limits.start_within_s)}
     connection.execute(taking_in(), {f"new_{name}": value for name, value in row.items()} | within)
     if asked.tool.trains:
         models.expect(connection, asked.id, asked.params)
+
+
+def told(deadlines: Deadlines) -> dict[str, int | None]:
+    """Write down what the caller said of time."""
+    return {"start_within_s": deadlines.start_within_seconds, "timeout_s": deadlines.timeout_seconds}
 
 
 @cache
@@ -138,12 +147,13 @@ def taking_in() -> Select[int]:
     A SELECT around both inserts, since an INSERT would take its parameters for columns.
     """
     columns = Job.__table__.columns
-    names = ("id", "root_id", "tool", "given", "params", "priority")
+    names = ("id", "root_id", "tool", "given", "params", "priority", "start_within_s", "timeout_s")
     row: dict[str, Any] = {name: bindparam(f"new_{name}", type_=columns[name].type) for name in names}
-    row |= {"due_at": soon(SEND_AGAIN_S), "start_by": soon(bindparam("start_within_s", type_=Float))}
+    start_by = soon(bindparam("within_s", type_=Float))
+    row |= {"due_at": func.least(soon(SEND_AGAIN_S), start_by), "start_by": start_by}
     made = insert(Job).values(row).returning(Job.id).cte("made")
-    told = accepted(made).returning(Event.id).cte("told")
-    return select(func.count()).select_from(told)
+    event = accepted(made).returning(Event.id).cte("event")
+    return select(func.count()).select_from(event)
 
 
 def remember(planned: list[Planned], *, root: bool) -> None:
@@ -170,8 +180,8 @@ def remember(planned: list[Planned], *, root: bool) -> None:
 
 def accepted(made: CTE) -> Insert:
     """Tell of the rows that are being made, in the same statement."""
-    told = select(made.c.id, literal("accepted"))
-    return insert(Event).from_select(["job_id", "name"], told, include_defaults=False).add_cte(made)
+    each = select(made.c.id, literal("accepted"))
+    return insert(Event).from_select(["job_id", "name"], each, include_defaults=False).add_cte(made)
 
 
 def insert_planned(session: Session, job: Planned, *, known: bool = False) -> None:
@@ -191,10 +201,22 @@ EDGES = ("upstream", "members")
 
 def planned_row(job: Planned) -> dict[str, Any]:
     """Write the job down: due soon if its message is being sent, else when its time is over."""
-    start_by = job.start_by or soon(job.tool.limits.start_within_s if job.first else BLOCKED_S)
-    due_at = (job.not_before or soon(SEND_AGAIN_S)) if job.first else start_by
+    start_by = latest_start(job)
+    due_at = (job.not_before or func.least(soon(SEND_AGAIN_S), start_by)) if job.first else start_by
     return {
         "id": job.id, "tool": job.tool.name, "given": job.given, "root_id": job.root_id, "signature": job.signature,
         "stage": "queued" if job.first else BLOCKED, "upstream": job.upstream, "members": job.members,
-        "not_before": job.not_before, "start_by": start_by, "due_at": due_at,
+        "not_before": job.not_before, "start_by": start_by, "due_at": due_at, **told(job.deadlines),
     }  # fmt: skip
+
+
+def latest_start(job: Planned) -> Any:
+    """Say until when it must have started. One that waits for a step before it has its own time once that is over."""
+    if not job.first:
+        return job.start_by or soon(BLOCKED_S)
+    given_s = job.deadlines.start_within_seconds
+    if job.start_by and not given_s:
+        return job.start_by
+    waits_from = func.greatest(soon(0), job.not_before)  # GREATEST and LEAST pass over what is NULL
+    within = waits_from + func.make_interval(0, 0, 0, 0, 0, 0, given_s or job.tool.limits.start_within_s)
+    return func.least(within, job.start_by)

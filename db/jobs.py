@@ -1,14 +1,17 @@
 """A job and its attempts: the tables, and the transitions as methods."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, Float, ForeignKey, Identity, Index, SmallInteger, Uuid, text
+from sqlalchemy import BigInteger, Float, ForeignKey, Identity, Index, SmallInteger, Uuid, func, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, WriteOnlyMapped, mapped_column, relationship
 
 from db.base import Base, Moment, soon
+from tools import catalog
+from tools.contract import Limits
 
 Status = Literal["pending", "processing", "completed", "failed", "cancelled", "expired"]
 ENDED = frozenset({"completed", "failed", "cancelled", "expired"})
@@ -21,6 +24,7 @@ THROTTLED = "throttled"
 MOST_ATTEMPTS = 3
 
 #: Seconds after which somebody looks whether what should have happened did happen.
+DAY_S = 24 * 3600
 SEND_AGAIN_S = 10
 SUBMIT_AGAIN_S = 15
 LOOK_AGAIN_S = 10
@@ -49,6 +53,7 @@ class Attempt(Base):
         # Two live runs of one job never exist.
         Index("uq_attempts_live", "job_id", unique=True, postgresql_where=text("ended_at IS NULL")),
         Index("ix_attempts_stop_at", "stop_at", postgresql_where=text("stop_at IS NOT NULL")),
+        Index("ix_attempts_sweep_at", "sweep_at", postgresql_where=text("sweep_at IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -73,9 +78,15 @@ class Attempt(Base):
     #: We ended it, the remote may not know: when somebody must see to it that it stops there; NULL = nobody.
     stop_at: Mapped[datetime | None] = mapped_column(Moment)
 
-    def close(self, *, stop: bool) -> None:
+    #: When what it left in the bucket can go; NULL = it leaves nothing.
+    sweep_at: Mapped[datetime | None] = mapped_column(Moment)
+
+    def close(self, *, stop: bool, limits: Limits) -> None:
         """End it; with `stop`, the remote has not said so, and must be told."""
         self.ended_at = soon(0)
+        # Its claim must outlive whatever may still lie in a queue of the remote's, or that would begin after all.
+        lies_s = limits.start_within_s + limits.timeout_s if self.endpoint else 0
+        self.sweep_at = soon(DAY_S + lies_s)
         if stop and self.endpoint:
             self.stop_at = soon(0)
 
@@ -131,6 +142,9 @@ class Job(Base):
     due_at: Mapped[datetime | None] = mapped_column(Moment)
     not_before: Mapped[datetime | None] = mapped_column(Moment)
     start_by: Mapped[datetime | None] = mapped_column(Moment)
+    #: What the caller said of time, in seconds; NULL = the tool's own limits.
+    start_within_s: Mapped[int | None]
+    timeout_s: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=text("clock_timestamp()"))
     started_at: Mapped[datetime | None] = mapped_column(Moment)
     ended_at: Mapped[datetime | None] = mapped_column(Moment)
@@ -145,14 +159,28 @@ class Job(Base):
         return next((attempt for attempt in self.attempts if attempt.ended_at is None), None)
 
     @property
+    def limits(self) -> Limits:
+        """Its tool's limits, or narrower ones where its caller said so."""
+        own = catalog.find(self.tool).limits
+        return replace(
+            own, start_within_s=self.start_within_s or own.start_within_s, timeout_s=self.timeout_s or own.timeout_s
+        )
+
+    @property
     def blocked(self) -> bool:
         """It waits for a step before it, which will bring its message."""
         return self.status == "pending" and self.stage == BLOCKED
 
     def hold(self, stage: str, signature: dict[str, Any], due_at: Any) -> None:
         """Stay pending with its message kept here, until it is due."""
-        self.signature, self.stage, self.due_at = signature, stage, due_at
+        self.signature, self.stage = signature, stage
+        self.due_at = due_at if self.start_by is None else func.least(due_at, self.start_by)
         self._tell(stage)
+
+    def arrive(self) -> None:
+        """Its message has come: if it waited for a step before it, its own time begins."""
+        if self.blocked:
+            self.start_by = soon(self.limits.start_within_s)
 
     def start(
         self, params: dict[str, Any], found: dict[str, Any], signature: dict[str, Any], endpoint: str | None = None
@@ -174,7 +202,7 @@ class Job(Base):
             return False
         ended.remote_id = remote_id
         if self.outcome is None:
-            ended.close(stop=True)
+            ended.close(stop=True, limits=self.limits)
         return self.outcome is None
 
     def lose(self, endpoint: str | None = None) -> Attempt | None:
@@ -182,7 +210,8 @@ class Job(Base):
         lost = self.attempt
         if lost is None or len(self.attempts) >= MOST_ATTEMPTS:
             return None
-        lost.close(stop=True)
+        lost.close(stop=True, limits=self.limits)
+        self.start_by = soon(self.limits.start_within_s)  # each attempt has its time to wait
         return self._try("attempt_lost", endpoint)
 
     def end(
@@ -200,7 +229,7 @@ class Job(Base):
         if status == "completed":
             self.progress = 1.0
         if self.attempt:
-            self.attempt.close(stop=outcome is None)
+            self.attempt.close(stop=outcome is None, limits=self.limits)
         self._tell(status)
         return True
 

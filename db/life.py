@@ -160,7 +160,10 @@ def is_late(session: Session, job: Job) -> bool:
 def put_off(job: Job) -> None:
     """Make a locked due job due again, ever later: what is done for it now may be lost too."""
     job.sends = min(job.sends + 1, 100)
-    job.due_at = soon(min(SEND_AGAIN_S * 2.0 ** min(job.sends - 1, 6), LONGEST_S))
+    again = soon(min(SEND_AGAIN_S * 2.0 ** min(job.sends - 1, 6), LONGEST_S))
+    if job.status == "pending" and job.start_by is not None:  # its time ends then, however seldom it is sent
+        again = func.least(again, func.greatest(job.start_by, soon(SEND_AGAIN_S)))
+    job.due_at = again
 
 
 def look_again(session: Session, attempt_id: UUID, seconds: float) -> None:

@@ -3,9 +3,9 @@
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, or_, select, text, update
 
-from db import attempts, life
+from db import attempts, life, suspicions
 from db.base import quick, reachable, soon, transaction
 from db.jobs import Attempt, Job
 
@@ -49,26 +49,29 @@ def give_back(attempt_id: UUID) -> None:
         connection.execute(intent.values(beat_at=None))
 
 
-def hear(attempt_id: UUID, progress: float, stage: str) -> float:
-    """Note that the remote knows the attempt, and how far it is (0 to 1); how old it is, in seconds."""
+def hear(attempt_id: UUID, progress: float, stage: str) -> "Since":
+    """Note that the remote knows the attempt, and how far it is (0 to 1); say how old it is."""
     attempts.beat(attempt_id, progress, stage)
-    return since(attempt_id).age_s
+    return since(attempt_id)
 
 
 @dataclass(frozen=True)
 class Since:
-    """Seconds since an attempt was made, and since it was last heard of."""
+    """Seconds since an attempt was made, and since it was last heard of; and whether it should have begun by now."""
 
     age_s: float
     silent_s: float
+    late: bool
 
 
 def since(attempt_id: UUID) -> Since:
     """Read how old an attempt is, by the database's clock."""
     age, heard = (func.extract("epoch", soon(0) - moment) for moment in (Attempt.created_at, Attempt.beat_at))
+    late = func.coalesce(Job.start_by < soon(0), text("false"))
+    known = select(age, func.coalesce(heard, age), late).join(Job, Job.id == Attempt.job_id)
     with reachable(), quick().connect() as connection:
-        row = connection.execute(select(age, func.coalesce(heard, age)).where(Attempt.id == attempt_id)).one()
-    return Since(float(row[0]), float(row[1]))
+        row = connection.execute(known.where(Attempt.id == attempt_id)).one()
+    return Since(float(row[0]), float(row[1]), bool(row[2]))
 
 
 def usual_s(tool: str) -> float | None:
@@ -113,3 +116,5 @@ def charge(attempt_id: UUID, meter: Meter) -> None:
         job_id = session.scalar(select(Attempt.job_id).where(Attempt.id == attempt_id))
         if job_id and (job := life.lock(session, job_id)):
             job.charge(attempt_id, **asdict(meter))
+            if meter.execution_ms:
+                suspicions.suspect_if_replaced(session, attempt_id)

@@ -15,8 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from sqlalchemy.exc import ProgrammingError
+
+from db import suspicions
 from embedded import postgres, seaweed, valkey
-from embedded.house import REPLACED_BY
+from embedded.house import REPLACED_BY, House
 from embedded.ports import HOST, is_free
 from settings import settings
 from tasks.remotes import endpoint
@@ -43,7 +46,7 @@ class Finding:
 def examine(data: Path) -> list[Finding]:
     """Look at everything."""
     return [python(), *binaries(), directory(data), user(data), space(data), files(), *running(data), *external(),
-            *runpod()]  # fmt: skip
+            *runpod(), *paid_twice(data)]  # fmt: skip
 
 
 def python() -> Finding:
@@ -164,6 +167,32 @@ def reach(variable: str, host: str, port: int) -> Finding:
             variable, ok=False, words=f"{host}:{port} cannot be reached ({no}): start it, or unset {variable}."
         )
     return Finding(variable, ok=True, words=f"{host}:{port} answers")
+
+
+def paid_twice(data: Path) -> Iterator[Finding]:
+    """Count what may have been paid twice, if there is a database to ask."""
+    url = settings().database_url if os.environ.get("DATABASE_URL") else own_database(data)
+    if not url:
+        return
+    try:
+        found = suspicions.count(url)
+    except Unavailable:  # which is said elsewhere
+        return
+    except ProgrammingError:
+        yield Finding("paid twice", ok=True, words="not counted yet: packshot migrate makes the table")
+        return
+    words = ", ".join(f"{what}: {number}" for what, number in sorted(found.items()))
+    yield Finding(
+        "paid twice", ok=True, words=f"suspected: {words} (table suspicions)" if found else "nothing suspected"
+    )
+
+
+def own_database(data: Path) -> str | None:
+    """Say where the database of the house is that runs on this directory."""
+    if not is_running(data):
+        return None
+    ports, secrets = (json.loads((data / f"{name}.json").read_text()) for name in ("ports", "secrets"))
+    return House(data, ports, secrets).env({})["DATABASE_URL"]
 
 
 def runpod() -> Iterator[Finding]:

@@ -30,7 +30,8 @@ def run_attempt(task: Mapping[str, Any], *, report: Report, stop: threading.Even
     """Do a tool once; whatever goes wrong is in the outcome.
 
     Args:
-        task: `job_id`, `attempt_id`, `tool`, `params` (JSON) and `found`: what the ids in the params stand for.
+        task: `job_id`, `attempt_id`, `tool`, `params` (JSON), `found`: what the ids in the params stand for, and
+            `timeout_s`, if it may not take as long as its tool may.
         report: Hears of progress, at most once a second while a stage lasts.
         stop: Set it to end the attempt; the outcome is then the error `cancelled`.
     """
@@ -52,7 +53,7 @@ def attempt(task: Mapping[str, Any], report: Report, stop: threading.Event) -> d
     params = tool.check(task["params"]).settle()
     run = find_handler(tool, settings().engine)
     with tempfile.TemporaryDirectory(prefix="packshot-") as folder:
-        work = Work(Path(folder), download, report, stop, task.get("found"))
+        work = Work(Path(folder), download, report, stop, task.get("found"), timeout_s=task.get("timeout_s"))
         work.report(0.0, "loading")
         path = run(params, work)
         work.report(0.95, "verifying")

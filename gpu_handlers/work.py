@@ -29,6 +29,8 @@ class Work:
         report: Report,
         stop: threading.Event,
         found: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        timeout_s: float | None = None,
     ) -> None:
         #: A folder of its own, which is gone when the attempt has ended.
         self.folder = folder
@@ -36,6 +38,8 @@ class Work:
         self.stop = stop
         #: What the ids in the params stand for, such as found["model_id"]["model_string"].
         self.found = found or {}
+        #: Seconds that it may take in all; None = as long as its tool may.
+        self.timeout_s = timeout_s
         self.warnings: list[Note] = []
         self.facts: dict[str, Any] = {}
         #: Files to be stored beside the one that is returned, by what they are.

@@ -160,6 +160,12 @@ class Bucket:
         params = {"Bucket": self.name, "Key": key, "ContentType": content_type}
         return self._client.generate_presigned_url("put_object", params, seconds)
 
+    def find(self, prefix: str) -> list[str]:
+        """List the keys that begin so, at most a thousand."""
+        with told(prefix):
+            found = self._client.list_objects_v2(Bucket=self.name, Prefix=prefix)
+        return [one["Key"] for one in found.get("Contents", [])]
+
     def delete(self, key: str) -> None:
         """Remove a file; a key without a file is fine."""
         with told(key):

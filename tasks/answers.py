@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from db import life
+from db import life, suspicions
 from db.base import transaction
 from db.jobs import Job
 from tasks import ending
@@ -41,6 +41,9 @@ def note(job_id: UUID, attempt_id: UUID, remote_id: str, again_s: float) -> None
     """Write down what the remote calls the attempt, which may have ended before the answer came."""
     with transaction() as session:
         job = life.lock(session, job_id)
+        known = {one.remote_id for one in job.attempts if one.id == attempt_id} if job else set()
+        if known - {None, remote_id}:
+            suspicions.suspect(session, job_id, attempt_id, suspicions.SECOND_REMOTE_ID)
         if job and job.attempt and job.attempt.id == attempt_id:
             job.submitted(remote_id, again_s)
         elif job and job.submitted_late(attempt_id, remote_id):
@@ -70,4 +73,4 @@ def name(job: Job) -> None:
     """Write down what our own queue will call the new attempt; RunPod names it only when it takes it."""
     attempt = live(job)
     if attempt.endpoint is None:
-        job.submitted(queue.name(attempt.id))
+        job.submitted(queue.name(attempt.id), queue.first_look_s(job))

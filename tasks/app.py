@@ -7,14 +7,28 @@ from uuid import UUID, uuid4
 
 from celery import Celery
 from celery.result import AsyncResult
+from celery.signals import worker_init
 from kombu.exceptions import OperationalError
 
+from db import clock
 from tasks import canvas
+from tools.errors import ClockWrong, Unavailable
 
 logger = logging.getLogger(__name__)
 
 #: After a failure, seconds in which no further send is tried: the rows are due, and callers shall not wait.
 PAUSE_S = 5
+
+
+@worker_init.connect
+def check_clock(**_: Any) -> None:
+    """Start no worker by a wrong clock; without the database, nobody can tell."""
+    try:
+        clock.check()
+    except ClockWrong as error:
+        raise SystemExit(str(error)) from error  # Celery swallows any other exception here
+    except Unavailable as error:
+        logger.warning("this machine's clock could not be compared with the database's: %s", error)
 
 
 class House(Celery):

@@ -173,8 +173,12 @@ def place_task(plan: Plan, signature: Signature, spot: Spot) -> Exits:
     if task_id is None:
         raise InvalidInput(f"A task id of {name} is the id of its job: give a UUID, or none.")
     given = dict(signature.get("kwargs") or {})
-    TOOLS[name].check_given(given)
-    job = Planned(task_id, TOOLS[name], given, plan.root_id, list(spot.after), list(spot.members), shared=spot.shared)
+    told, deadlines = TOOLS[name].part(given)
+    TOOLS[name].check_given(told)
+    job = Planned(
+        task_id, TOOLS[name], given, plan.root_id, list(spot.after), list(spot.members), deadlines=deadlines,
+        shared=spot.shared,
+    )  # fmt: skip
     plan.add(job)
     return Exits([task_id], [task_id])
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from db import life, models
+from db import life, models, suspicions
 from db.base import transaction
 from db.jobs import Job, Status
 from db.runs import Meter
@@ -26,11 +26,20 @@ def conclude(job_id: UUID, attempt_id: UUID, outcome: Outcome, meter: Meter | No
     """End a job by what its attempt came to and cost, and send it on. A second time is harmless."""
     with transaction() as session:
         job = life.lock(session, job_id)
-        if job is None or job.attempt is None or job.attempt.id != attempt_id:
+        if job is None:
+            return
+        if job.attempt is None or job.attempt.id != attempt_id:
+            if outcome.file and outcome.file.r2_path != read_file(job.outcome):
+                suspicions.suspect(session, job_id, attempt_id, suspicions.LATE_OUTCOME)
             return
         job.charge(attempt_id, **asdict(meter or own_meter(outcome)))
         close(session, job, outcome)
     send(job)
+
+
+def read_file(outcome: dict[str, Any] | None) -> str | None:
+    """Read which file a job ended with."""
+    return ((outcome or {}).get("file") or {}).get("r2_path")
 
 
 def own_meter(outcome: Outcome) -> Meter:

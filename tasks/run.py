@@ -21,7 +21,8 @@ from tasks.remotes.choice import endpoint_of
 from tools.binding import Handed, bind
 from tools.catalog import TOOLS
 from tools.contract import Params, Tool
-from tools.errors import ToolError, Unavailable, recall
+from tools.deadlines import Deadlines
+from tools.errors import Expired, ToolError, Unavailable, recall
 
 
 class ToolTask(Task[Any, Any]):
@@ -122,7 +123,8 @@ def prepare(call: Call) -> Prepared:
         drawn = life.job_ids([one.values for one in handed.values()])
         further = life.trace(session, drawn) if inherits(call) else []
     try:
-        return Prepared(admit(call.tool, bind(call.tool, call.given, handed, further), proved(handed)), drawn)
+        told, _ = call.tool.part(call.given)
+        return Prepared(admit(call.tool, bind(call.tool, told, handed, further), proved(handed)), drawn)
     except Unavailable:
         raise
     except ToolError as error:
@@ -155,14 +157,28 @@ def step(call: Call, prepared: Prepared | None = None) -> tuple[Job, Attempt | N
 
 def add(session: Session, call: Call) -> Job:
     """Add the row of a task that no canvas announced: a callback that was linked."""
-    late = Planned(call.job_id, call.tool, call.given, call.root_id, signature=call.park())
+    late = Planned(
+        call.job_id, call.tool, call.given, call.root_id, signature=call.park(), deadlines=read_deadlines(call)
+    )
     intake.insert_planned(session, late)
     return session.get_one(Job, call.job_id, with_for_update=True)
+
+
+def read_deadlines(call: Call) -> Deadlines:
+    """Read what a message says of time; where that cannot be read, the job ends with just that error."""
+    try:
+        return call.tool.part(call.given)[1]
+    except ToolError:
+        return Deadlines()
 
 
 def begin(session: Session, job: Job, call: Call) -> Attempt | None:
     """Start the job, do it at once, or let it wait for its hour or its place."""
     tool, params = call.tool, call.tool.check(job.params or {})
+    if life.is_late(session, job):
+        life.end(session, job, "expired", error=Expired().problem())
+        return None
+    job.arrive()
     if life.is_early(session, job):
         job.hold("delayed", call.park(), job.not_before)
         return None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
+from math import inf
 from threading import Event
 from time import monotonic
 from typing import Any
@@ -15,21 +16,24 @@ from uuid import UUID
 
 import psycopg2
 
-from db import life, listen, runs, watchers
+from db import clock, life, listen, runs, watchers
 from db.base import transaction
 from db.jobs import Attempt, Job
 from settings import settings
-from tasks import ending
+from tasks import ending, upkeep
 from tasks.answers import look, submit
 from tasks.app import sender
 from tasks.remotes import choice
 from tasks.remotes.choice import remote_of
-from tools.errors import Expired, ToolError
+from tools.errors import Expired, ToolError, Unavailable
 
 logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at what is due, when nobody calls; and between two heartbeats.
 LOOK_S, BEAT_S = 1.0, 5.0
+
+#: Seconds between two rounds of upkeep, and when there was more to do than one round does.
+CHORES_S, MORE_CHORES_S = 60.0, 5.0
 
 #: Jobs that one watcher takes at once, and threads that see to them.
 BATCH, THREADS = 64, 12
@@ -67,9 +71,7 @@ def tend(job_id: UUID) -> None:
 
 
 def send(job: Job) -> None:
-    """Send its message; one that was sent before may have left a chord uncounted."""
-    if job.settled_at is None and job.sends > 1:
-        ending.restore_chord(job)
+    """Send its message."""
     sender.send(job.id, job.tool, job.signature, "main" if job.status == "pending" else "resume")
 
 
@@ -108,13 +110,27 @@ def main() -> None:
     over = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
+    await_clock(over)
     with ThreadPoolExecutor(THREADS, "tend") as pool:
         watch(over, pool)
+
+
+def await_clock(over: Event) -> None:
+    """Compare the clocks as soon as the database answers. Raises ClockWrong."""
+    while not over.is_set():
+        try:
+            clock.check()
+        except Unavailable as error:
+            logger.warning("%s", error)
+            over.wait(LOOK_S)
+        else:
+            return
 
 
 def watch(over: Event, pool: ThreadPoolExecutor) -> None:
     """Claim what is due and have it seen to; a slow one holds up nobody, and whatever fails is due again."""
     name, beaten, ear = f"{socket.gethostname()}:{os.getpid()}", 0.0, Ear()
+    chores = Chores()
     busy: set[Future[None]] = set()
     logger.info("watching as %s", name)
     while not over.is_set():
@@ -123,6 +139,7 @@ def watch(over: Event, pool: ThreadPoolExecutor) -> None:
                 watchers.beat(name)
                 beaten = monotonic()
             claimed = claim(BATCH - len(busy)) if len(busy) < BATCH else []
+            claimed += chores.due()
         except ToolError as error:
             logger.warning("%s", error)
             over.wait(LOOK_S)
@@ -148,6 +165,28 @@ def see_to(what: str, do: Callable[[], None]) -> None:
         logger.warning("%s could not be seen to: %s", what, error)
     except Exception:
         logger.exception("%s could not be seen to", what)
+
+
+class Chores:
+    """What is done at a slow pace, and never twice at once here."""
+
+    def __init__(self) -> None:
+        self.next_at = monotonic() + CHORES_S
+
+    def due(self) -> list[Due]:
+        """Give the chores, when it is time for them."""
+        if monotonic() < self.next_at:
+            return []
+        self.next_at = inf
+        return [("the upkeep", self.do)]
+
+    def do(self) -> None:
+        """Do a little; more of it soon if there is more."""
+        pause_s = CHORES_S
+        try:
+            pause_s = MORE_CHORES_S if upkeep.tidy() else CHORES_S
+        finally:
+            self.next_at = monotonic() + pause_s
 
 
 class Ear:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from tools.deadlines import Deadlines, bound
 from tools.kinds import Kind
 from tools.refusal import check_sound, refuse, refuse_given
 
@@ -82,10 +83,24 @@ class Tool:
         """The fields of the result that carry something, by name."""
         return kinds(self.result)
 
+    @cached_property
+    def deadlines(self) -> type[Deadlines]:
+        """The contract of what a caller may say of time."""
+        return bound(self.limits.start_within_s, self.limits.timeout_s)
+
     @property
     def trains(self) -> bool:
         """Whether it makes a model."""
         return any(kind.name == "lora" for kind in self.gives.values())
+
+    def part(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], Deadlines]:
+        """Part what is given into what the tool is told, and what is said of time. Raises InvalidInput."""
+        times = {name: given[name] for name in Deadlines.model_fields if name in given}
+        try:
+            deadlines = self.deadlines.model_validate(times)
+        except ValidationError as error:
+            raise refuse(self.deadlines, error) from None
+        return {name: value for name, value in given.items() if name not in times}, deadlines
 
     def check(self, given: Mapping[str, Any]) -> Params:
         """Turn plain JSON into params; the one door for them. Raises InvalidInput, which names every bad field."""

@@ -252,6 +252,12 @@ class Unavailable(ToolError):
     retryable = True
 
 
+class ClockWrong(ToolError):
+    """The clock of this machine is not the database's: set it by NTP."""
+
+    code = "clock_wrong"
+
+
 class StorageFailed(Unavailable):
     """The bucket did not answer."""
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from tools.deadlines import Deadlines
 from tools.errors import InvalidInput, MissingInput, ToolError, UnknownField
 
 #: A whole value of this form names a field of a result: ${gen.generation_params.seed}, or ${0.r2_path} by position.
@@ -96,12 +97,17 @@ def explain(model: type[BaseModel], detail: ErrorDetails) -> dict[str, Any]:
     entry["detail"] = f"{detail['msg']}.".replace("..", ".")
     if detail["type"] == "extra_forbidden":
         entry |= {"code": UnknownField.code, "detail": "there is no such field."}
-        entry["suggestions"] = get_close_matches(str(where[0]), model.model_fields, n=2, cutoff=0.5)
+        entry["suggestions"] = get_close_matches(str(where[0]), [*model.model_fields, *beside(model)], n=2, cutoff=0.5)
     elif detail["type"] == "missing":
         entry |= {"code": MissingInput.code, "detail": "this is required."}
     else:
         entry["suggestions"] = nearest(detail)
     return {key: value for key, value in entry.items() if value != []}
+
+
+def beside(model: type[BaseModel]) -> list[str]:
+    """Name the fields that every tool takes beside its params, if these are params."""
+    return [] if issubclass(model, Deadlines) else list(Deadlines.model_fields)
 
 
 def nearest(detail: ErrorDetails) -> list[Any]:

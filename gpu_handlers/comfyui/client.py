@@ -106,7 +106,8 @@ def comfy() -> Comfy:
 @contextmanager
 def visit(tool: Tool, work: Work) -> Iterator[Visit]:
     """Wait for ComfyUI, stay there for one job, and leave nothing."""
-    deadline = time.monotonic() + tool.limits.timeout_s - RESERVE_S
+    limit_s = work.timeout_s or tool.limits.timeout_s
+    deadline = time.monotonic() + max(limit_s - RESERVE_S, limit_s / 2)
     there = comfy()
     work.report(0.0, "loading")
     there.process.await_ready(there.wire, work.stop, deadline)

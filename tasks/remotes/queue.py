@@ -4,12 +4,17 @@ from uuid import UUID
 
 from db import attempts
 from db.jobs import Attempt, Job
+from settings import settings
 from tasks.app import app, sender
 from tasks.remotes.remote import Answer, Ended, Lost, Running, Taken, live
+from tools.errors import ExecutionTimeout, Expired, ToolError
 from tools.outcome import Outcome
 
 #: How soon a running attempt is looked at again, in seconds; its beat is older than half a minute when it is lost.
 LOOK_S = 10
+
+#: Never sooner than this, in seconds: a deadline is not a reason to look without a pause.
+SOON_S = 0.5
 
 #: A message that nobody took is sent again after this, and then ever more slowly: it may only wait in a long queue.
 WAIT_S, LONGEST_WAIT_S = 10, 600
@@ -20,9 +25,14 @@ def name(attempt_id: UUID) -> str:
     return str(attempt_id)
 
 
+def first_look_s(job: Job) -> float:
+    """Say when to look for the first time, in seconds: soon enough for its deadlines."""
+    return min(LOOK_S, job.limits.start_within_s, job.limits.timeout_s)
+
+
 def submit(job: Job) -> Answer:
     """Put the job's attempt in the queue. To do so again is harmless: it is claimed once."""
-    return Taken(name(live(job).id), LOOK_S) if put(live(job).id) else Running(WAIT_S)
+    return Taken(name(live(job).id), first_look_s(job)) if put(live(job).id) else Running(first_look_s(job))
 
 
 def put(attempt_id: UUID) -> bool:
@@ -37,10 +47,27 @@ def look(job: Job) -> Answer:
     seen = attempts.look(attempt_id)
     if seen.outcome:
         return Ended(Outcome.model_validate(seen.outcome))
+    if seen.waits_s <= 0 and attempts.forestall(attempt_id):
+        return Ended(broken_off(Expired(), 0))
     if seen.claimed:
-        return Lost() if seen.stale else Running(LOOK_S)
+        return watch(job, seen)
     put(attempt_id)
-    return Running(min(WAIT_S * 2.0**seen.sends, LONGEST_WAIT_S))
+    return Running(max(min(WAIT_S * 2.0**seen.sends, LONGEST_WAIT_S, seen.waits_s, job.limits.timeout_s), SOON_S))
+
+
+def watch(job: Job, seen: attempts.Seen) -> Answer:
+    """Say how one is that somebody runs. Its worker learns at its next beat that its time is over."""
+    left_s = job.limits.timeout_s - seen.ran_s
+    if seen.stale:
+        return Lost()
+    if left_s <= 0:
+        return Ended(broken_off(ExecutionTimeout(), seen.ran_s))
+    return Running(max(min(LOOK_S, left_s), SOON_S))
+
+
+def broken_off(error: ToolError, seconds: float) -> Outcome:
+    """Make the outcome of an attempt that we end ourselves."""
+    return Outcome(engine=settings().engine, seconds=round(seconds, 3), error=error.problem())
 
 
 def cancel(attempt: Attempt) -> bool:  # noqa: ARG001 - one form for all remotes

@@ -11,7 +11,7 @@ from db.runs import Meter
 from storage import claims
 from tasks.remotes import endpoint, hook, reading
 from tasks.remotes.endpoint import Gone
-from tasks.remotes.pace import Tokens, pace_s
+from tasks.remotes.pace import SHORTEST_S, Tokens, pace_s
 from tasks.remotes.reading import Elsewhere, Going, Over
 from tasks.remotes.remote import Answer, Ended, Lost, Running, Taken, live
 from tools import catalog
@@ -31,6 +31,9 @@ LONGEST_TTL_S = 7 * 24 * 3600
 #: Seconds after which RunPod is asked again when it did not answer, and for which what was learned is believed.
 TROUBLE_S, LEARN_S = 5, 60
 
+#: What an attempt came to that nobody began in time.
+EXPIRED = reading.empty({}, Expired().problem())
+
 
 def submit(job: Job) -> Answer:
     """Give the job's attempt to its endpoint; again only under the same id, and when nobody is known to have it."""
@@ -45,23 +48,16 @@ def submit(job: Job) -> Answer:
         case endpoint.Refused(again_s, why):
             logger.warning("RunPod did not take attempt %s: %s", attempt.id, why)
             runs.give_back(attempt.id)
-            return expire(job, attempt) or Running(again_s)
+            return Ended(EXPIRED) if runs.since(attempt.id).late else Running(again_s)
         case reply:
             logger.warning("RunPod may have attempt %s or not: %s", attempt.id, reply)
             return Running(UNCLEAR_S * 2.0 ** min(attempt.sends, 5))
 
 
-def expire(job: Job, attempt: Attempt) -> Answer | None:
-    """Give up an attempt that RunPod has refused for as long as the job may wait for its start."""
-    if runs.since(attempt.id).age_s < catalog.find(job.tool).limits.start_within_s:
-        return None
-    return Ended(reading.empty({}, Expired().problem()))
-
-
 def body(job: Job, attempt: Attempt) -> dict[str, Any]:
     """Write the request: what the handler is told, when RunPod shall give up, and where it tells of the end."""
-    limits = catalog.find(job.tool).limits
-    told = {"tool": job.tool, "params": job.params, "found": job.found or {}}
+    limits = job.limits
+    told = {"tool": job.tool, "params": job.params, "found": job.found or {}, "timeout_s": limits.timeout_s}
     ttl_s = min(limits.start_within_s + limits.timeout_s, LONGEST_TTL_S)
     asked: dict[str, Any] = {
         "input": {"job_id": str(job.id), "attempt_id": str(attempt.id), **told},
@@ -111,16 +107,28 @@ def conclude(job: Job, attempt: Attempt, read: reading.Read) -> Answer:
         case Elsewhere(remote_id):
             return elsewhere(attempt, remote_id)
         case Going(progress, stage, begun):
-            age_s, usually_s = runs.hear(attempt.id, progress, stage), usual_s(job.tool)
-            if begun and age_s > 2 * usually_s and (ended := find_end(attempt)):
+            since, usually_s = runs.hear(attempt.id, progress, stage), usual_s(job.tool)
+            if not begun and since.late:
+                return forestall(attempt)
+            if begun and since.age_s > 2 * usually_s and (ended := find_end(attempt)):
                 return ended  # RunPod never heard of it
-            return Running(pace_s(age_s, usually_s))
+            return Running(pace_s(since.age_s, usually_s))
+
+
+def forestall(attempt: Attempt) -> Answer:
+    """Expire an attempt that has waited too long: by its claim, so that nobody can begin it, and nothing is paid."""
+    claim = claims.take(str(attempt.id), "", "house")
+    if claim.remote_id:
+        return Running(SHORTEST_S) if claim.remote_id == attempt.remote_id else Taken(claim.remote_id, SHORTEST_S)
+    return Ended(EXPIRED) if stop(attempt, str(attempt.remote_id)) else Running(TROUBLE_S)
 
 
 def elsewhere(attempt: Attempt, remote_id: str) -> Answer:
     """Go on with the job that has the attempt's claim; where nobody has it, none ever will."""
     if ended := find_end(attempt):
         return ended
+    if not remote_id and runs.since(attempt.id).late:
+        return Ended(EXPIRED)  # it was being forestalled just when it began
     return Taken(remote_id, 1.0) if remote_id and remote_id != attempt.remote_id else Lost()
 
 
@@ -133,7 +141,7 @@ def vanished(job: Job, attempt: Attempt) -> Answer:
         return Taken(claim.remote_id, 1.0)
     if not claim.remote_id:
         return Lost()  # nobody has begun it, and now nobody can
-    limit_s = catalog.find(job.tool).limits.timeout_s + GRACE_S
+    limit_s = job.limits.timeout_s + GRACE_S
     return Lost() if runs.since(attempt.id).silent_s > limit_s else Running(GRACE_S / 2)
 
 

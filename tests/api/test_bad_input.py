@@ -198,3 +198,20 @@ def test_a_template_needs_a_name_and_a_prompt(client: FlaskClient) -> None:
     assert_problem(client.post("/api/templates", json={"name": "n"}), 422, "missing_input")
     form = client.post("/api/templates", data={"name": "n", "promt": "p"}, content_type="multipart/form-data")
     assert_problem(form, 422, "invalid_input")
+
+
+@pytest.mark.parametrize("tool", WHOLE)
+@pytest.mark.parametrize("name", ["start_within_seconds", "timeout_seconds"])
+@pytest.mark.parametrize("value", [0, -1, 4, 10**9, 1.5, "60", True, [60], "${0.seconds}"])
+def test_a_deadline_that_makes_no_sense_is_refused(client: FlaskClient, tool: str, name: str, value: object) -> None:
+    answer = client.post(f"/api/{tool}" + "/async" * (tool != "train"), json={**WHOLE[tool], name: value})
+    problem = assert_problem(answer, 422, "invalid_input")
+    assert problem["errors"][0]["pointer"] == f"/{name}"
+
+
+def test_a_deadline_in_a_form_is_a_number_too(client: FlaskClient) -> None:
+    form = {"model_name": "Bag", "trigger_word": "TOK_BAG", "timeout_seconds": "99999"}
+    problem = assert_problem(
+        client.post("/api/train", data=form, content_type="multipart/form-data"), 422, "invalid_input"
+    )
+    assert "less than or equal to 7200" in problem["detail"]

@@ -128,3 +128,16 @@ def test_tools_show_what_they_take_and_give(client: FlaskClient) -> None:
     assert tools["generate"]["gives"] == {"r2_path": "image"}
     assert tools["generate"]["params"]["properties"]["model_id"]["x-kind"] == "lora"
     assert "$ref" not in str(answer)
+
+
+def test_every_submit_tells_of_its_deadlines(document: dict[str, Any]) -> None:
+    for tool, most in {"generate": 600, "mask": 300, "inpaint": 600, "video": 1200, "train": 7200}.items():
+        for path in [f"/api/{tool}", f"/api/{tool}/async"][: 1 if tool == "train" else 2]:
+            for body in document["paths"][path]["post"]["requestBody"]["content"].values():
+                known = body["schema"]["properties"]
+                assert known["timeout_seconds"]["anyOf"][0] == {"type": "integer", "minimum": 5, "maximum": most}
+                assert known["start_within_seconds"]["anyOf"][0]["maximum"] == 24 * 3600
+                assert "expired" in known["start_within_seconds"]["description"]
+                assert not {"timeout_seconds", "start_within_seconds"} & set(body["schema"]["required"])
+        shown = str(document["paths"][f"/api/{tool}"]["post"]["responses"])
+        assert "timeout_seconds" not in shown

@@ -38,7 +38,9 @@ def test_a_due_job_gets_what_it_needs(job: Job, *, late: bool, needs: Any) -> No
 
 
 def test_a_second_attempt_is_an_intent_again() -> None:
-    job = Job(status="processing", stage="waiting_for_gpu", sends=0, attempts=[Attempt(n=1, remote_id="a")])
+    job = Job(
+        tool="mask", status="processing", stage="waiting_for_gpu", sends=0, attempts=[Attempt(n=1, remote_id="a")]
+    )
     job.lose()
     assert watch.needed(job, late=False) is answers.submit
     job.submitted("b")

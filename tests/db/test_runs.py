@@ -65,7 +65,7 @@ def test_what_has_an_id_or_an_end_is_not_sent(running: tuple[UUID, UUID]) -> Non
 def test_what_is_heard_of_an_attempt_tells_its_age(running: tuple[UUID, UUID]) -> None:
     change(running[1], created_at=soon(-100))
     assert runs.since(running[1]).silent_s == pytest.approx(100, abs=5)
-    assert runs.hear(running[1], 0.25, "sampling") == pytest.approx(100, abs=5)
+    assert runs.hear(running[1], 0.25, "sampling").age_s == pytest.approx(100, abs=5)
     assert (rows.job(running[0]).progress, rows.job(running[0]).stage) == (0.25, "sampling")
     assert runs.since(running[1]).silent_s < 5
 

@@ -5,9 +5,14 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from sqlalchemy import delete
 
+from db import suspicions
+from db.base import transaction
+from db.suspicions import Suspicion
 from embedded import orphans, ports
 from embedded.house import lived_in
 from embedded.ports import Wishes
@@ -124,3 +129,18 @@ def test_nothing_listens_beyond_this_machine(servers: Mapping[str, str]) -> None
     ours = {name: listening[port] for name, port in chosen.items() if port in listening}
     assert {"valkey", "postgres", "s3", "filer", "master", "volume"} <= ours.keys()
     assert set(ours.values()) == {"0100007F"}
+
+
+def test_the_doctor_tells_what_may_have_been_paid_twice(processes: Any, tmp_path: Path, database: str) -> None:
+    env = {"DATABASE_URL": database}
+    with transaction() as session:
+        session.execute(delete(Suspicion))
+    _, said = packshot(processes, "doctor", tmp_path / "data", **env)
+    assert "ok    paid twice  nothing suspected" in said
+    with transaction() as session:
+        for what in (suspicions.LATE_OUTCOME, suspicions.SECOND_REMOTE_ID, suspicions.LATE_OUTCOME):
+            suspicions.suspect(session, uuid4(), uuid4(), what)
+    _, said = packshot(processes, "doctor", tmp_path / "data", **env)
+    assert "ok    paid twice  suspected: late_outcome: 2, second_remote_id: 1 (table suspicions)" in said
+    with transaction() as session:
+        session.execute(delete(Suspicion))

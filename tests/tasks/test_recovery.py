@@ -14,7 +14,7 @@ from redis import Redis
 from sqlalchemy import func, select, text, update
 
 from db import intake, life
-from db.base import transaction
+from db.base import soon, transaction
 from db.intake import Asked
 from db.jobs import Attempt, Event, Job
 from embedded.ports import any_free
@@ -117,6 +117,23 @@ def test_a_chord_outlives_a_flush_in_its_middle(house: House, redis: Redis) -> N
     assert body["status"] == "completed"
     assert set(body["drawn_from"]) == {quick, slow}
     prove_single_runs(house, quick, slow, sent.id)
+
+
+def test_a_member_that_is_sent_again_does_not_uncount_the_others(house: House) -> None:
+    # Were the chord counted afresh for it alone, the body would have to wait until all of them are sent once more.
+    header = [nap.s(seed=1), nap.s(seed=2), nap.s(seed=3, seconds=6)]
+    sent: Any = chord(header, nap.s(image_url="${0.r2_path}")).apply_async()
+    first, again, slow = (one.id for one in sent.parent.results)
+    wait_until(lambda: is_settled(first) and is_settled(again))
+    with transaction() as session:
+        unsettled = {"settled_at": None, "sends": 1, "due_at": soon(0)}
+        session.execute(update(Job).where(Job.id == UUID(again)).values(unsettled))
+    wait_until(lambda: is_settled(again))
+    assert not is_settled(slow)
+    wait_until(lambda: is_settled(slow))
+    (body,) = wait_for_end(sent.id, patience_s=5)
+    assert body["status"] == "completed"
+    prove_single_runs(house, first, again, slow, sent.id)
 
 
 @pytest.mark.usefixtures("house")

@@ -158,6 +158,15 @@ def test_a_job_that_takes_too_long_is_stopped_and_says_so(far: Far) -> None:
     assert call.ran_once()
 
 
+def test_a_job_that_takes_longer_than_its_caller_allows_is_stopped(far: Far) -> None:
+    call = far.call(seconds=60, timeout_seconds=5)
+    job = call.end()
+    assert (job["status"], job["error"]["code"]) == ("failed", "execution_timeout")
+    assert 5 <= job["gpu_seconds"] < 10
+    wait_until(lambda: far.house.written("ended")[f"seed-{call.seed}"])
+    assert call.ran_once()
+
+
 def test_a_worker_that_is_killed_costs_no_job(far: Far) -> None:
     call = far.call(seconds=2)
     wait_until(lambda: call.began)

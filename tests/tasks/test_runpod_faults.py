@@ -1,11 +1,14 @@
 """RunPod answers too late, wrongly or not at all: no job is lost, and none is paid for twice."""
 
 from collections.abc import Iterator
+from uuid import UUID
 
 import pytest
 
+from db.base import soon
 from storage import claims
 from tests.conftest import wait_until
+from tests.db import rows
 from tests.gateway.cloud import Fault
 from tests.gateway.far import LONG_S, Call, Far
 
@@ -53,6 +56,7 @@ def test_a_submission_that_is_refused_for_as_long_as_it_may_wait_is_given_up(far
     far.gateway.fail("run", *[Fault(status=401)] * 2)
     call = far.call()
     wait_until(lambda: call.attempts and (call.attempts[0].sends, call.attempts[0].beat_at) == (1, None))
+    rows.change(UUID(call.job_id), start_by=soon(-1))
     call.age(25 * 3600)
     job = call.end()
     assert (job["status"], job["error"]["code"]) == ("expired", "expired")

@@ -174,6 +174,40 @@ def test_what_is_cancelled_and_unknown_there_is_stopped(gateway: Gateway, job: J
     assert runpod.cancel(live(job))
 
 
+def test_what_waits_too_long_expires_and_nobody_can_begin_it(gateway: Gateway, job: Job) -> None:
+    job = submitted(job)
+    assert isinstance(runpod.look(job), Running)
+    rows.change(job.id, start_by=soon(-1))
+    gateway.fail("cancel", Fault(status=503))
+    assert isinstance(runpod.look(job), Running), "not before RunPod has stopped it, else a cold start is paid"
+    assert claim_of(job) == ""
+    assert runpod.look(job) == Ended(runpod.EXPIRED)
+    assert gateway.cloud.works[str(live(job).remote_id)].status == "CANCELLED"
+
+
+def test_what_is_begun_at_the_last_moment_goes_on(gateway: Gateway, job: Job) -> None:
+    job = submitted(job)
+    rows.change(job.id, start_by=soon(-1))
+    claims.take(str(live(job).id), str(live(job).remote_id), "w1")
+    assert isinstance(runpod.look(job), Running)
+    assert gateway.cloud.works[str(live(job).remote_id)].status == "IN_QUEUE"
+
+
+def test_what_finds_itself_forestalled_is_expired_and_not_begun_anew(gateway: Gateway, job: Job) -> None:
+    job = submitted(job)
+    rows.change(job.id, start_by=soon(-1))
+    gateway.cloud.give(ENDPOINT, "w1")
+    gateway.cloud.finish(gateway.cloud.works[str(live(job).remote_id)], {"output": {"claim": {"remote_id": ""}}})
+    assert runpod.look(job) == Ended(runpod.EXPIRED)
+
+
+def test_runpod_is_told_what_the_caller_said_of_time(job: Job) -> None:
+    rows.change(job.id, start_within_s=20, timeout_s=30)
+    asked = runpod.body(rows.job(job.id), live(job))
+    assert asked["policy"] == {"executionTimeout": 30_000, "ttl": 50_000}
+    assert asked["input"]["timeout_s"] == 30
+
+
 def test_the_time_to_live_stays_within_what_runpod_takes(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runpod, "LONGEST_TTL_S", 900)
     policy = runpod.body(job, live(job))["policy"]

@@ -25,6 +25,7 @@ class Desk:
 
     told: list[tuple[float, str]] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
+    timeout_s: float | None = None
 
     def put(self, name: str, content: Pixels | bytes) -> str:
         """Store a picture, or any file; returns its address."""
@@ -35,7 +36,8 @@ class Desk:
 
     def ask(self, tool: str, found: Mapping[str, Any] | None = None, **params: Any) -> Outcome:
         """Make an attempt."""
-        task = {"job_id": "j1", "attempt_id": str(uuid.uuid4()), "tool": tool, "params": params, "found": found or {}}
+        task: dict[str, Any] = {"job_id": "j1", "attempt_id": str(uuid.uuid4()), "tool": tool, "params": params}
+        task |= {"found": found or {}, "timeout_s": self.timeout_s}
         return run_attempt(task, report=lambda *told: self.told.append(told), stop=self.stop)
 
     def make(self, tool: str, found: Mapping[str, Any] | None = None, **params: Any) -> Pixels:

@@ -13,7 +13,6 @@ from tests.handlers.comfyui.desk import Desk, draw_ball
 from tests.handlers.comfyui.faults import NOT_FOUND, OOM
 from tests.handlers.comfyui.standin import StandIn
 from tools.outcome import Outcome
-from tools.video import VIDEO
 
 FILM: dict[str, Any] = {"width": 128, "height": 128, "length": 5, "steps": 4, "seed": 1}
 
@@ -195,11 +194,9 @@ def test_a_cancel_takes_what_waits_out_of_the_queue(desk: Desk, comfy: StandIn, 
     first.join()
 
 
-def test_a_job_has_a_deadline_of_its_own(
-    desk: Desk, comfy: StandIn, scene: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_has_a_deadline_of_its_own(desk: Desk, comfy: StandIn, scene: str) -> None:
     comfy.faults.step_s = 0.2
-    monkeypatch.setattr(client, "RESERVE_S", VIDEO.limits.timeout_s - 1.0)  # a second is left
+    desk.timeout_s = 2.0  # of which half is kept for what comes after
     said = error(desk.ask("video", image_url=scene, **FILM | {"steps": 100}))
     assert (said["code"], said["retryable"]) == ("execution_timeout", True)
     soon(lambda: comfy.interrupted_at)
