@@ -5,10 +5,10 @@ PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-comfyui lint docs lock bench bench-engine calibrate effects clean install install-dev
+.PHONY: help demo up test test-comfyui lint docs lock bench bench-inflight bench-engine calibrate effects clean install install-dev
 
 help:  ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: install  ## show all six tools at work, on our photos or PHOTOS=folder of yours
 	@$(BIN)/packshot demo $(if $(PHOTOS),--photos "$(PHOTOS)")
@@ -47,6 +47,9 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 
 bench: install-dev  ## measure, into var/bench/latest.json
 	@$(BIN)/python -m benchmarks.bench
+
+bench-inflight: install-dev  ## measure N jobs at RunPod at once, into var/bench-inflight/latest.json
+	@N=$(N) SECONDS_EACH=$(SECONDS_EACH) ROWS=$(ROWS) $(BIN)/python -m benchmarks.inflight
 
 calibrate: install-dev  ## fit how sure the preview engine is of an outline, into var/calibrate/latest.json
 	@$(BIN)/python -m benchmarks.calibrate && $(BIN)/python -m benchmarks.strangers

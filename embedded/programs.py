@@ -14,6 +14,9 @@ from embedded.ports import HOST
 #: Seconds that a worker may need for the task that it has begun; the second Ctrl-C does not wait.
 LAST_TASK_S = 600
 
+#: How the main worker runs.
+MAIN = ("-P", "threads", "-c", "16", "--without-gossip", "--without-mingle")
+
 
 def programs(house: House, given: Mapping[str, str]) -> list[Child]:
     """List what runs beside the servers."""
@@ -32,7 +35,7 @@ def programs(house: House, given: Mapping[str, str]) -> list[Child]:
 
     return [
         python("migrate", "embedded.cli", "migrate", once=True, ready_s=120),
-        worker("worker", "main,resume", "-P", "threads", "-c", "16", "--without-gossip", "--without-mingle"),
+        worker("worker", "main,resume", *MAIN),
         worker("gpu", "gpu", "-P", "prefork", *processes(given), "--disable-prefetch", "--without-gossip",
                "--without-mingle"),
         python("watch", "embedded.cli", "watch", stop_s=30, first=False),
