@@ -36,27 +36,26 @@ def set_up(image: Pixels, params: VideoParams) -> Stage:
     """Part an RGB picture into product and backdrop, in the frame's size."""
     rng, size = pixels.chance(params.seed), (params.width, params.height)
     image = pixels.fit(image, 2 * max(size))
-    plane, alpha = pixels.unfinished(to_plane(image), params.steps, rng), find_alpha(image)
-    frame = crop(alpha, size[0] / size[1])
+    plane, found = pixels.unfinished(to_plane(image), params.steps, rng), cutout.find(image)
+    nothing = np.zeros(image.shape[:2], np.float32)
+    frame = crop(found.alpha if found else nothing, size[0] / size[1])
+    alpha = found.alpha if found and found.confidence > cutout.DOUBTFUL else nothing  # all of it is then backdrop
     product = shoot(clean(np.dstack([plane, alpha])), frame, size)
-    backdrop = shoot(fill(plane, widen(alpha), rng) if alpha.any() else plane, frame, size)
+    backdrop = shoot(clear(plane, alpha, rng) if alpha.any() else plane, frame, size)
     rows, columns = bound(product[..., 3] > 0.02) or np.s_[:0, :0]
     foot = (rows.stop or 0.8 * size[1]) / size[1]
     y = np.linspace(0, 1, size[1], dtype=np.float32)[:, None]
-    depth = np.repeat(np.clip((y - 0.55 * foot) / (0.45 * foot), 0, 1.6), size[0], 1)
+    slope = (y - 0.55 * foot) / (0.45 * foot) if alpha.any() else np.full_like(y, 0.5)  # a flat picture has no depth
+    depth = np.repeat(np.clip(slope, 0, 1.6), size[0], 1)
     corner = (int(columns.start or 0), int(rows.start or 0))
     return Stage(to_pixels(backdrop), floats(depth), product[rows, columns], corner)
 
 
-def find_alpha(image: Pixels) -> Plane:
-    """Find the product's alpha; nothing, if there is none that stands out: then all of the picture is backdrop."""
-    found = cutout.find(image)
-    return found.alpha if found and found.confidence > cutout.DOUBTFUL else np.zeros(image.shape[:2], np.float32)
-
-
-def widen(alpha: Plane) -> Plane:
-    """Take the edge of a product, and the shadow at its foot, in with it."""
-    return floats(cv2.dilate(alpha, np.ones((max(alpha.shape) // 28,) * 2, np.uint8)))
+def clear(plane: Plane, alpha: Plane, rng: np.random.Generator) -> Plane:
+    """Take the product out of a picture, and its edge with it; the new fades into the old, so that no seam is seen."""
+    wide = floats(cv2.dilate(alpha, np.ones((max(alpha.shape) // 42,) * 2, np.uint8)))
+    within = floats(np.clip(pixels.blur(wide, max(alpha.shape) / 230) * 2 - 1, 0, 1))
+    return mix(plane, fill(plane, wide, rng), within)
 
 
 def crop(alpha: Plane, shape: float) -> tuple[float, float, float]:
