@@ -27,11 +27,6 @@ class Found:
     alpha: Plane
     confidence: float
 
-    @property
-    def coverage(self) -> float:
-        """The part of the picture that it covers."""
-        return float((self.alpha > 0.5).mean())
-
 
 @dataclass(frozen=True)
 class Drawn:
