@@ -11,7 +11,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from tests.sabotage.guards import Guard, copied, read
+from tests.conftest import LENT, serving
+from tests.sabotage.guards import Guard, Tree, copied, read
 from tests.sabotage.witness import WITNESS
 
 #: Seconds that the tests of one guard may take, and that all together may.
@@ -36,7 +37,7 @@ def main() -> None:
     wanted = [guard for guard in read() if os.environ.get("GUARD", "") in guard.name]
     if not wanted:
         raise SystemExit("No guard bears that name: see tests/sabotage/guards.toml.")
-    with copied() as tree:
+    with serving() as servers, copied(servers) as tree:
         seen, by, seconds = run(tree, sorted({test for guard in wanted for test in guard.tests}), ALL_S)
         if seen != "green":
             raise SystemExit(f"The tests are {seen} although every guard is in its place: {by}")
@@ -45,24 +46,25 @@ def main() -> None:
     tell(verdicts)
 
 
-def judge(tree: Path, guard: Guard) -> Verdict:
+def judge(tree: Tree, guard: Guard) -> Verdict:
     """Remove one guard, and see what its tests say."""
-    with guard.removed(tree):
+    with guard.removed(tree.root):
         verdict = Verdict(guard.name, *run(tree, guard.tests, ONE_S, "-x"))
     print(f"{verdict.seconds:6.1f} s  {verdict.seen:<5}  {verdict.guard}: {verdict.by}", flush=True)
     return verdict
 
 
-def run(tree: Path, tests: Sequence[str], patience_s: float, *options: str) -> tuple[str, str, float]:
+def run(tree: Tree, tests: Sequence[str], patience_s: float, *options: str) -> tuple[str, str, float]:
     """Run tests in the tree: `green`, `red` or `error`; by whose word; and in how many seconds."""
-    began, witness = monotonic(), tree / "witness"
+    began, witness = monotonic(), tree.root / "witness"
     witness.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.sabotage.witness", "-p", "no:cacheprovider", *options]
     # The environment has the project installed from the tree that is whole: programs shall find the copy before it.
-    env = {**os.environ, "PYTHONPATH": str(tree), WITNESS: str(witness)}
+    lent = {LENT: json.dumps(tree.fresh())} if tree.servers else {}
+    env = {**os.environ, "PYTHONPATH": str(tree.root), WITNESS: str(witness), **lent}
     process = subprocess.Popen(
         [*command, *(f"tests/{test}" for test in tests)],
-        cwd=tree, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=tree.root, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
         said, _ = process.communicate(timeout=patience_s)

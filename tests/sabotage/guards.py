@@ -3,12 +3,16 @@
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
-from tests.test_house import ROOT, called, tracked
+from sqlalchemy import make_url
+
+from tests.db.conftest import run
+from tests.test_house import called, tracked
 
 
 @dataclass(frozen=True)
@@ -23,9 +27,9 @@ class Guard:
     tests: tuple[str, ...]
 
     @contextmanager
-    def removed(self, tree: Path) -> Iterator[None]:
+    def removed(self, root: Path) -> Iterator[None]:
         """Remove it from a copy of the tree, and put it back."""
-        path = tree / self.file
+        path = root / self.file
         whole = path.read_text()
         path.write_text(whole.replace(self.text, self.without))
         try:
@@ -40,18 +44,30 @@ def read() -> list[Guard]:
     return [Guard(name, **{**row, "tests": tuple(row["tests"])}) for name, row in table.items()]
 
 
+@dataclass(frozen=True)
+class Tree:
+    """A copy of the tree, and servers that are lent to its tests; without, they start their own."""
+
+    root: Path
+    servers: Mapping[str, str]
+
+    def fresh(self) -> dict[str, str]:
+        """Give the servers with a new database, whose tables the tests make anew."""
+        name = f"sabotage_{uuid4().hex}"
+        run(self.servers["DATABASE_URL"], f'CREATE DATABASE "{name}"')
+        url = make_url(self.servers["DATABASE_URL"]).set(database=name).render_as_string(hide_password=False)
+        return {**self.servers, "DATABASE_URL": url}
+
+
 @contextmanager
-def copied() -> Iterator[Path]:
+def copied(servers: Mapping[str, str]) -> Iterator[Tree]:
     """Copy the tree to where it can be broken."""
-    tree = Path(tempfile.mkdtemp(prefix="packshot-sabotage-"))
+    root = Path(tempfile.mkdtemp(prefix="packshot-sabotage-"))
     try:
         for path in tracked():
-            copy = tree / called(path)
+            copy = root / called(path)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, copy)
-        yield tree
+        yield Tree(root, servers)
     finally:
-        shutil.rmtree(tree)
-
-
-__all__ = ["ROOT", "Guard", "copied", "read"]
+        shutil.rmtree(root)

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from tests.sabotage.__main__ import judge, weigh
-from tests.sabotage.guards import ROOT, Guard, copied, read
+from tests.sabotage.guards import Guard, copied, read
+from tests.test_house import ROOT
 
 GUARDS = {guard.name: guard for guard in read()}
 
@@ -21,11 +22,11 @@ def test_a_guard_stands_where_the_table_says_and_has_its_tests(guard: Guard) -> 
 
 def test_a_guard_that_is_gone_is_missed_and_one_that_stands_is_not() -> None:
     guard = GUARDS["the first ending is the last word"]
-    with copied() as tree:
-        whole = (tree / guard.file).read_text()
+    with copied({}) as tree:
+        whole = (tree.root / guard.file).read_text()
         gone = judge(tree, guard)
         assert (gone.seen, gone.by) == ("red", "test_the_first_ending_is_the_last_word[completed-completed]")
-        assert (tree / guard.file).read_text() == whole
+        assert (tree.root / guard.file).read_text() == whole
         assert judge(tree, replace(guard, without=guard.text)).seen == "green"
         assert judge(tree, replace(guard, without="        return Fals\n")).seen == "error"
 
