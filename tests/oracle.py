@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 
+#: Seconds in which a process that stood still, and was given up meanwhile, hears of it: its next beat tells it.
+HEARS_S = 6.0
+
 ENDED = frozenset({"completed", "failed", "cancelled", "expired"})
 
 
@@ -145,11 +148,11 @@ def runs_side_by_side(case: Case) -> Iterator[str]:
 
 
 def work(run: Run) -> list[tuple[float, float]]:
-    """Give the spans in which a run was at work: not those in which its process stood still."""
+    """Give the spans in which a run was at work: not while its process stood still, and till it can have heard so."""
     spans, since = [], run.began
     for stopped, gone_on in sorted(run.still):
         spans.append((since, stopped))
-        since = gone_on
+        since = gone_on + HEARS_S
     spans.append((since, float("inf") if run.ended is None else run.ended))
     return [span for span in spans if span[0] < span[1]]
 

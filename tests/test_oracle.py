@@ -25,8 +25,9 @@ SECOND = replace(RIGHT, attempts=(Attempt("a0", 1), Attempt("a1", 2, good=True))
         (SECOND, [Run("a0", "j", 1.0, 9.0, died=True), RAN]),
         # The remote itself gave it out again, as its worker had died.
         (RIGHT, [Run("a1", "j", 1.0, 9.0, died=True), RAN]),
-        # It stood still for as long as the other was at work.
+        # It stood still for as long as the other was at work, or until it could hear that it was given up.
         (SECOND, [Run("a0", "j", 1.0, 25.0, still=((2.0, 22.0),)), RAN]),
+        (SECOND, [Run("a0", "j", 1.0, 18.0, still=((2.0, 15.0),)), RAN]),
     ],
 )
 def test_what_is_right_passes(job: Job, runs: list[Run]) -> None:
@@ -52,7 +53,8 @@ def test_what_is_right_passes(job: Job, runs: list[Run]) -> None:
         (replace(RIGHT, remote=("COMPLETED", "IN_QUEUE")), [RAN], "its remote still has it IN_QUEUE"),
         (RIGHT, [Run("a1", "j", 1.0, 9.0), RAN], "a1 ran 2 times"),
         (SECOND, [Run("a0", "j", 1.0, 11.0), RAN], "were at work at once"),
-        (SECOND, [Run("a0", "j", 1.0, 25.0, still=((2.0, 18.0),)), RAN], "were at work at once"),
+        (SECOND, [Run("a0", "j", 1.0, 25.0, still=((2.0, 12.0),)), RAN], "were at work at once"),
+        (SECOND, [Run("a0", "j", 1.0, 25.0, still=((11.0, 30.0),)), RAN], "were at work at once"),
         (SECOND, [Run("a0", "j", 1.0, None), RAN], "were at work at once"),
         (RIGHT, [RAN, Run("a1", "j", 21.0, 22.0)], "began after the job had completed"),
         (
