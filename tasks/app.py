@@ -49,7 +49,7 @@ class House(Celery):
         return super().send_task(name, args, kwargs, **options)
 
 
-app = House("packshot", include=["tasks.run", "tasks.handle", "tasks.strangers"])
+app = House("packshot", include=["tasks.run", "tasks.handle", "tasks.strangers", "tasks.parking"])
 app.config_from_object("celeryconfig")
 app.set_default()
 
