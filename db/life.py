@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Update, and_, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Update, and_, bindparam, func, not_, select, update
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
@@ -48,11 +48,18 @@ def lock(session: Session, job_id: UUID) -> Job | None:
 
 
 def claim_due(limit: int) -> list[UUID]:
-    """Take due jobs under a lease; several watchers never get the same."""
-    due = select(Job.id).where(Job.due_at <= soon(0)).order_by(Job.due_at).limit(limit)
+    """Take due jobs, but those at RunPod (db.crowd), under a lease; several watchers never get the same."""
+    # By the clock at the statement's start: one that goes on would be read anew for each job that is not due.
+    due = select(Job.id).where(Job.due_at <= func.statement_timestamp(), not_(far())).order_by(Job.due_at).limit(limit)
     claimed = update(Job).where(Job.id.in_(due.with_for_update(skip_locked=True))).values(due_at=soon(LEASE_S))
     with transaction() as session:
         return list(session.scalars(claimed.returning(Job.id).execution_options(synchronize_session=False)))
+
+
+def far() -> ColumnElement[bool]:
+    """Say in SQL that a job goes on at RunPod, or is to: what it needs is done for many at once."""
+    live = select(Attempt.id).where(Attempt.job_id == Job.id, Attempt.ended_at.is_(None))
+    return and_(Job.status == "processing", live.where(Attempt.endpoint.is_not(None)).exists())
 
 
 def look_up(session: Session, tool: Tool, params: Params) -> dict[str, dict[str, Any]]:
@@ -164,13 +171,6 @@ def put_off(job: Job) -> None:
     if job.status == "pending" and job.start_by is not None:  # its time ends then, however seldom it is sent
         again = func.least(again, func.greatest(job.start_by, soon(SEND_AGAIN_S)))
     job.due_at = again
-
-
-def look_again(session: Session, attempt_id: UUID, seconds: float) -> None:
-    """Make the job of a live attempt due again in so many seconds; one that was called for meanwhile is due now."""
-    live = select(Attempt.job_id).where(Attempt.id == attempt_id, Attempt.ended_at.is_(None))
-    going = update(Job).where(Job.id.in_(live), Job.status == "processing", Job.due_at > soon(0))
-    session.execute(going.values(due_at=soon(seconds), sends=0))
 
 
 def poison(session: Session, job: Job) -> None:

@@ -100,7 +100,7 @@ def advance(call: Call) -> dict[str, Any] | None:
     job, attempt = step(call, prepare(call) if call.given or call.upstream else None)
     if job.status == "pending" and job.params is None:
         job, attempt = step(call, prepare(call))
-    if attempt:
+    if attempt and attempt.endpoint is None:  # the watcher speaks to RunPod: for many at once, and no thread waits
         answers.submit(job)
     if job.error:
         raise recall(job.error)
@@ -196,7 +196,7 @@ def begin(session: Session, job: Job, call: Call) -> Attempt | None:
     if tool.trains:
         models.expect(session, job.id, params.model_dump())
     attempt = job.start(job.params or {}, found, call.park(), endpoint_of(tool.name))
-    answers.name(job)
+    answers.name(session, job)
     return attempt
 
 

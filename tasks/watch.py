@@ -16,11 +16,11 @@ from uuid import UUID
 
 import psycopg2
 
-from db import clock, life, listen, runs, watchers
+from db import clock, crowd, life, listen, runs, watchers
 from db.base import transaction
 from db.jobs import Attempt, Job
 from settings import settings
-from tasks import ending, upkeep
+from tasks import ending, pilot, upkeep
 from tasks.answers import look, submit
 from tasks.app import sender
 from tasks.remotes import choice
@@ -29,8 +29,8 @@ from tools.errors import Expired, ToolError, Unavailable
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at what is due, when nobody calls; and between two heartbeats.
-LOOK_S, BEAT_S = 1.0, 5.0
+#: Seconds between two looks at what is due, when nobody calls, and at least; and between two heartbeats.
+LOOK_S, SHORTEST_S, BEAT_S = 1.0, 0.03, 5.0
 
 #: Seconds between two rounds of upkeep, and when there was more to do than one round does.
 CHORES_S, MORE_CHORES_S = 60.0, 5.0
@@ -130,7 +130,7 @@ def await_clock(over: Event) -> None:
 def watch(over: Event, pool: ThreadPoolExecutor) -> None:
     """Claim what is due and have it seen to; a slow one holds up nobody, and whatever fails is due again."""
     name, beaten, ear = f"{socket.gethostname()}:{os.getpid()}", 0.0, Ear()
-    chores = Chores()
+    chores, flight = Chores(), pilot.Pilot()
     busy: set[Future[None]] = set()
     logger.info("watching as %s", name)
     while not over.is_set():
@@ -140,6 +140,8 @@ def watch(over: Event, pool: ThreadPoolExecutor) -> None:
                 beaten = monotonic()
             claimed = claim(BATCH - len(busy)) if len(busy) < BATCH else []
             claimed += chores.due()
+            far = claim_far(flight.room) if flight.room > 0 else []
+            flight.take(far)
         except ToolError as error:
             logger.warning("%s", error)
             over.wait(LOOK_S)
@@ -147,14 +149,21 @@ def watch(over: Event, pool: ThreadPoolExecutor) -> None:
         busy = {one for one in busy if not one.done()} | {pool.submit(see_to, *due) for due in claimed}
         if len(busy) >= BATCH:
             wait(busy, LOOK_S, FIRST_COMPLETED)
-        elif not claimed:
+        elif not claimed and not far and flight.room > 0:
             ear.wait(LOOK_S)
+        over.wait(SHORTEST_S)  # a crowd is called for one by one, and taken many at once
+    flight.land()
 
 
 def claim(limit: int) -> list[Due]:
     """Claim what is due: attempts to be stopped, since they are paid for, and jobs."""
     stops = [(f"the stop of {attempt.id}", partial(stop, attempt)) for attempt in runs.claim_stops(limit)]
     return [*stops, *((f"job {job_id}", partial(tend, job_id)) for job_id in life.claim_due(limit))]
+
+
+def claim_far(limit: int) -> list[pilot.Due]:
+    """Claim what is due at RunPod."""
+    return [(job, since, needed(job, late=since.late)) for job, since in crowd.claim_due(limit)]
 
 
 def see_to(what: str, do: Callable[[], None]) -> None:

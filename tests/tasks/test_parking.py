@@ -20,7 +20,7 @@ def test_a_traceback_is_written_only_of_what_went_wrong(monkeypatch: pytest.Monk
     monkeypatch.setattr(trace, "ExceptionInfo", trace.ExceptionInfo)  # type: ignore[attr-defined]  # so that it comes back
     parking.note_briefly()
     noted = trace.build_tracer(end.name, end, app=app)(
-        "an id", (), {"well": well}, {"id": "an id", "delivery_info": {}}
+        "an id", [], {"well": well}, {"id": "an id", "delivery_info": {}}
     )
     assert isinstance(noted.retval.exception, Ignore) is well
     assert ("it went wrong" in noted.retval.traceback) is not well
