@@ -5,14 +5,14 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Float, Text, Update, Uuid, bindparam, case, column, func, select, update
+from sqlalchemy import Float, Select, Text, Update, Uuid, bindparam, case, column, func, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from db import life, runs, suspicions
-from db.base import soon, transaction
+from db.base import quick, reachable, soon, transaction
 from db.jobs import Attempt, Job
 from db.runs import Since, Told
 
@@ -39,10 +39,12 @@ class Named:
 
 def claim_due(limit: int) -> list[tuple[Job, Since]]:
     """Take due jobs that go on at RunPod, or are to, under a lease; several watchers never get the same."""
+    with reachable(), quick().connect() as connection:
+        ids = connection.scalars(claiming(), {"most": limit}).all()
+    if not ids:
+        return []
     with transaction() as session:
-        ids = session.scalars(claiming(), {"most": limit}).all()
-        known = session.execute(runs.ages(Job).where(Job.id.in_(ids), Attempt.ended_at.is_(None))) if ids else ()
-        return [(job, Since(*age)) for *age, job in known]
+        return [(job, Since(*age)) for *age, job in session.execute(telling(), {"ids": ids})]
 
 
 def count() -> int:
@@ -97,11 +99,14 @@ def wait(session: Session, heard: list[Heard]) -> None:
 @cache
 def claiming() -> ReturningUpdate[UUID]:
     """Make the statement that takes due jobs, once."""
-    # By the clock at the statement's start: one that goes on would be read anew for each job that is not due.
-    due = select(Job.id).where(Job.due_at <= func.statement_timestamp(), life.far()).order_by(Job.due_at)
-    first = due.limit(bindparam("most")).with_for_update(skip_locked=True, key_share=True, of=Job)
-    claimed = update(Job).where(Job.id.in_(first)).values(due_at=soon(life.LEASE_S)).returning(Job.id)
-    return claimed.execution_options(synchronize_session=False)
+    return life.take(life.far())
+
+
+@cache
+def telling() -> Select[Any]:
+    """Make the statement that tells of jobs what is needed of them, once."""
+    wanted = Job.id.in_(bindparam("ids", expanding=True))
+    return runs.ages(Job).where(wanted, Attempt.ended_at.is_(None))
 
 
 @cache

@@ -5,7 +5,8 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Float, Select, bindparam, cast, func, or_, select, text, update
+from sqlalchemy import Float, Integer, Select, bindparam, cast, func, or_, select, text, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from db import life, suspicions
 from db.base import quick, reachable, soon, transaction
@@ -108,14 +109,22 @@ def calling() -> Select[Any]:
 
 def claim_stops(limit: int) -> list[Attempt]:
     """Take attempts that a remote must be told to stop; one that is not, is taken again soon."""
+    with reachable(), quick().connect() as connection:
+        ids = connection.scalars(claiming_stops(), {"most": limit}).all()
+    if not ids:
+        return []
+    with transaction() as session:
+        return list(session.scalars(select(Attempt).where(Attempt.id.in_(ids))))
+
+
+@cache
+def claiming_stops() -> ReturningUpdate[UUID]:
+    """Make the statement that takes them, once."""
     due = select(Attempt.id).where(
         Attempt.stop_at <= func.statement_timestamp(), Attempt.ended_at > soon(-STOP_WITHIN_S)
     )
-    first = due.order_by(Attempt.stop_at).limit(limit).with_for_update(skip_locked=True)
-    claimed = update(Attempt).where(Attempt.id.in_(first))
-    with transaction() as session:
-        taken = claimed.values(stop_at=soon(STOP_AGAIN_S)).execution_options(synchronize_session=False)
-        return list(session.scalars(taken.returning(Attempt)))
+    first = due.order_by(Attempt.stop_at).limit(bindparam("most", type_=Integer)).with_for_update(skip_locked=True)
+    return update(Attempt).where(Attempt.id.in_(first)).values(stop_at=soon(STOP_AGAIN_S)).returning(Attempt.id)
 
 
 def stopped(attempt_id: UUID) -> None:

@@ -8,10 +8,11 @@ from db import crowd
 from db.crowd import Heard, Named
 from db.jobs import Job
 from db.runs import Since
-from tasks import answers
+from tasks import answers, ending
+from tasks.ending import Found
 from tasks.remotes import runpod, wire
 from tasks.remotes.lore import lore
-from tasks.remotes.remote import Answer, Running, Taken, live
+from tasks.remotes.remote import Answer, Ended, Running, Taken, live
 from tasks.remotes.wire import Together
 from tools.errors import ToolError
 
@@ -32,6 +33,8 @@ class Pilot:
         self.taken = self.done = 0
         self.name = Together(crowd.name)
         self.hear = Together(crowd.hear)
+        self.conclude = Together(ending.conclude_all)
+        self.send = Together(send_all)
 
     @property
     def room(self) -> int:
@@ -85,5 +88,16 @@ class Pilot:
                     await asyncio.to_thread(answers.note, job.id, attempt.id, remote_id, again_s)
             case Running(again_s, told):
                 await self.hear(Heard(job.id, attempt.id, again_s, told))
+            case Ended(outcome, meter):
+                proved = await asyncio.to_thread(ending.confirm, outcome)
+                if ended := await self.conclude(Found(job.id, attempt.id, proved, meter)):
+                    await self.send(ended)
             case _:
                 await asyncio.to_thread(answers.follow, job, answer)
+
+
+def send_all(jobs: list[Job]) -> list[None]:
+    """Send ended jobs on."""
+    for job in jobs:
+        ending.send(job)
+    return [None] * len(jobs)

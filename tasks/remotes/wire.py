@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import aiohttp
 
 from settings import settings
+from tools.errors import Unavailable
 
 #: In seconds. All in all a call is over before anybody else may send the same attempt (db.runs.SEND_S).
 TIMEOUT = aiohttp.ClientTimeout(total=20, connect=5, sock_connect=3, sock_read=10)
@@ -77,12 +78,20 @@ class Together(Generic[Item, Found]):
         """Do it until nobody waits."""
         while self.waiting:
             now, self.waiting = self.waiting[:MOST], self.waiting[MOST:]
-            try:
-                found = await asyncio.to_thread(self.do, [item for item, _ in now])
-            except Exception as error:  # noqa: BLE001 - each of those who asked hears of it
+            await self.go(now)
+        self.working = None
+
+    async def go(self, now: "list[tuple[Item, asyncio.Future[Found]]]") -> None:
+        """Do it for these at once; where one of them is at fault, for each alone."""
+        try:
+            found = await asyncio.to_thread(self.do, [item for item, _ in now])
+        except Exception as error:  # noqa: BLE001 - whoever asked hears of it
+            if len(now) == 1 or isinstance(error, Unavailable):
                 for _, one in now:
                     one.set_exception(error)
             else:
-                for (_, one), each in zip(now, found, strict=True):
-                    one.set_result(each)
-        self.working = None
+                for each in now:
+                    await self.go([each])
+        else:
+            for (_, one), each_found in zip(now, found, strict=True):
+                one.set_result(each_found)
