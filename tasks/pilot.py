@@ -14,12 +14,15 @@ from tasks.remotes import runpod, wire
 from tasks.remotes.lore import lore
 from tasks.remotes.remote import Answer, Ended, Running, Taken, live
 from tasks.remotes.wire import Together
-from tools.errors import ToolError
+from tools.errors import ToolError, Unavailable
 
 logger = logging.getLogger(__name__)
 
 #: Attempts that one watcher sees to at one moment.
 MOST = 400
+
+#: Seconds between the tries to write down what was paid for; all in all less than the lease on it.
+PAUSES_S = (0.5, 1, 2, 4, 8)
 
 #: A job with an attempt at RunPod, how old that is, and what the table of the watcher says that it needs.
 Due = tuple[Job, Since, Callable[[Job], None]]
@@ -63,6 +66,7 @@ class Pilot:
     def land(self) -> None:
         """Wait until all that has begun is over."""
         wire.wait(self.finish())
+        wire.close()
 
     async def finish(self) -> None:
         """Wait, for as long as a call can take."""
@@ -84,7 +88,7 @@ class Pilot:
         attempt = live(job)
         match answer:
             case Taken(remote_id, again_s) if attempt.remote_id is None:
-                if not await self.name(Named(job.id, attempt.id, remote_id, again_s)):
+                if not await self.note(Named(job.id, attempt.id, remote_id, again_s)):
                     await asyncio.to_thread(answers.note, job.id, attempt.id, remote_id, again_s)
             case Running(again_s, told):
                 await self.hear(Heard(job.id, attempt.id, again_s, told))
@@ -94,6 +98,16 @@ class Pilot:
                     await self.send(ended)
             case _:
                 await asyncio.to_thread(answers.follow, job, answer)
+
+    async def note(self, named: Named) -> bool:
+        """Write down what RunPod calls an attempt, also when the database is away for a while: else it is sent again."""
+        for pause_s in PAUSES_S:
+            try:
+                return await self.name(named)
+            except Unavailable as error:
+                logger.warning("that attempt %s is %s is yet to be noted: %s", named.attempt_id, named.remote_id, error)
+                await asyncio.sleep(pause_s)
+        return await self.name(named)
 
 
 def send_all(jobs: list[Job]) -> list[None]:

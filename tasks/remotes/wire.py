@@ -50,12 +50,9 @@ def client() -> aiohttp.ClientSession:
 
 def close() -> None:
     """Close the connections; whoever calls next opens them anew."""
-
-    async def end() -> None:
-        await client().close()
+    if client.cache_info().currsize:
+        wait(client().close())
         client.cache_clear()
-
-    wait(end())
 
 
 class Together(Generic[Item, Found]):

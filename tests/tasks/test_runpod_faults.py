@@ -94,7 +94,7 @@ def test_a_submission_whose_answer_was_lost_is_found_by_its_claim(far: Far) -> N
 def test_of_two_jobs_for_one_attempt_only_one_touches_the_gpu(far: Far) -> None:
     far.gateway.fail("run", Fault(status=500, after=True))
     with far.gateway.having(hooks=0, paused=True):
-        call = far.call(seconds=1)
+        call = far.call(seconds=3)
         call.wait("IN_QUEUE")
         call.hurry(lambda: len(call.works) == 2)
     assert end_in_time(call)["status"] == "completed"
