@@ -100,7 +100,7 @@ class Pilot:
                 await asyncio.to_thread(answers.follow, job, answer)
 
     async def note(self, named: Named) -> bool:
-        """Write down what RunPod calls an attempt, also when the database is away for a while: else it is sent again."""
+        """Write down what RunPod calls an attempt, also if the database is away for a while: else it is sent again."""
         for pause_s in PAUSES_S:
             try:
                 return await self.name(named)
