@@ -163,6 +163,16 @@ def test_looks_are_frequent_about_the_usual_end_and_seldom_else() -> None:
     assert [pace_s(age, 12) for age in (0, 8, 12, 16, 28, 4000)] == [3, 1, 1, 1, 4, 5]
 
 
+def test_a_crowd_shares_its_looks_and_needs_few_where_ends_are_told() -> None:
+    assert [pace_s(60, 60, crowd) for crowd in (1, 800, 8000, 10**6)] == [1, 1, 10, 600]
+    assert [pace_s(60, 60, crowd, told=True) for crowd in (1, 10, 1500, 10**6)] == [1, 1, 150, 600]
+    assert [pace_s(60, 60, crowd, known=False) for crowd in (1, 400, 8000, 10**6)] == [1, 1, 20, 600]
+
+
+def test_a_crowd_is_looked_at_seldom_before_the_usual_end_and_long_after() -> None:
+    assert [pace_s(age, 150, 10_000) for age in (0, 100, 140, 150, 170, 230)] == [50, 25, 12.5, 12.5, 12.5, 20]
+
+
 def test_tokens_run_out_and_come_back() -> None:
     tokens = Tokens(per_s=50, most=3)
     assert [tokens.take() for _ in range(5)] == [True, True, True, False, False]
