@@ -5,7 +5,7 @@ PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight bench-engine calibrate effects clean install install-dev
+.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight bench-engine calibrate effects clean install install-dev failpoints
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test-comfyui: install-dev  ## run the GPU handlers against the ComfyUI at COMFYU
 
 sabotage: install-dev  ## remove each guard in turn and see the tests go red, or GUARD=name; into var/sabotage/latest.json
 	@GUARD="$(GUARD)" $(BIN)/python -m tests.sabotage
+
+failpoints: install-dev  ## try every fault at every point in a job's life, or those named by ONLY=words,words
+	@ONLY="$(ONLY)" EVERY=$(EVERY) SEED=$(SEED) $(BIN)/python -m tests.failpoints.all
 
 lint: install-dev  ## check form, types and the arrows between rooms
 	@$(BIN)/ruff check .
