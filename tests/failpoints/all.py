@@ -43,7 +43,8 @@ def try_all(logs: Path, name: str, far: Sequence[str], trials: Sequence[Trial]) 
     from tests.failpoints import house, trial  # noqa: PLC0415 - settings are read only now
 
     records: list[Record] = []
-    with stack.processes(logs, name) as starter, house.built(starter, far) as town:
+    (logs / name).mkdir()
+    with house.built(logs / name, far) as town:
         for one in trials:
             records.append(trial.run(town, one))
             print(records[-1].line(), flush=True)
