@@ -59,7 +59,7 @@ def own(tool: str, mark: str, world: World) -> dict[str, Any]:
     seed = {"seed": int(mark)}
     told: dict[str, dict[str, Any]] = {
         "nap": seed,
-        "long nap": {"seconds": 4, **seed},
+        "long nap": {"seconds": 3.5, **seed},
         "train": {"model_name": f"Bag {mark}"},
         "resolve_template": {"template_id": world.template_id, "trigger_word": f"TOK_{mark}"},
         "generate": {"model_id": world.model_id, "width": 256, "height": 256, **seed},

@@ -35,7 +35,7 @@ def deeds_at(point: Point) -> Iterator[str]:
     yield from TOOLS
     if point.title in ON_CANCELLING or (point.role == "api" and point.remote == "both"):
         return  # HTTP takes single jobs
-    if point.title == "gpu.claims":  # of one that lasts, somebody who stood still can find the claim taken
+    if point.title in {"gpu.claims", "gpu.done"}:  # who stood still comes back while another is at it
         yield "long nap"
     if point.remote == "both" and point.role != "watch":
         yield "resolve_template"
@@ -62,7 +62,7 @@ CHOSEN = [
         "main.answers stop chain", "main.settles kill chord",
         "main.settles error chord", "main.settled stop resolve_template",
         "gpu.claims stop long nap", "gpu.claimed stop nap", "gpu.stores kill train",
-        "gpu.stores error chord", "gpu.done stop nap", "gpu.finished kill inpaint", "gpu.concluded kill chord",
+        "gpu.stores error chord", "gpu.done stop long nap", "gpu.finished kill inpaint", "gpu.concluded kill chord",
         "gpu.sent error nap",
         "watch.took stop inpaint", "watch.took_far stop mask", "watch.submits stop mask", "watch.submitted kill mask",
         "watch.noted error mask", "watch.looked stop mask", "watch.concluded kill generate", "watch.replaced error nap",
