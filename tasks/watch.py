@@ -23,6 +23,7 @@ from settings import settings
 from tasks import ending, upkeep
 from tasks.answers import look, submit
 from tasks.app import sender
+from tasks.memory import Memory
 from tasks.remotes import choice
 from tasks.remotes.choice import remote_of
 from tools.errors import Expired, ToolError, Unavailable
@@ -120,8 +121,7 @@ def await_clock(over: Event) -> None:
     while not over.is_set():
         try:
             clock.check()
-        except Unavailable as error:
-            logger.warning("%s", error)
+        except Unavailable:
             over.wait(LOOK_S)
         else:
             return
@@ -130,7 +130,7 @@ def await_clock(over: Event) -> None:
 def watch(over: Event, pool: ThreadPoolExecutor) -> None:
     """Claim what is due and have it seen to; a slow one holds up nobody, and whatever fails is due again."""
     name, beaten, ear = f"{socket.gethostname()}:{os.getpid()}", 0.0, Ear()
-    chores = Chores()
+    chores, memory = Chores(), Memory()
     busy: set[Future[None]] = set()
     logger.info("watching as %s", name)
     while not over.is_set():
@@ -139,9 +139,8 @@ def watch(over: Event, pool: ThreadPoolExecutor) -> None:
                 watchers.beat(name)
                 beaten = monotonic()
             claimed = claim(BATCH - len(busy)) if len(busy) < BATCH else []
-            claimed += chores.due()
-        except ToolError as error:
-            logger.warning("%s", error)
+            claimed += [*chores.due(), *memory.due()]
+        except Unavailable:  # that it is away was said once, by whoever found it out
             over.wait(LOOK_S)
             continue
         busy = {one for one in busy if not one.done()} | {pool.submit(see_to, *due) for due in claimed}
@@ -161,7 +160,9 @@ def see_to(what: str, do: Callable[[], None]) -> None:
     """See to one of them; what goes wrong with it must not end the watch over all the others."""
     try:
         do()
-    except ToolError as error:  # something is away: it is due again, later
+    except Unavailable as error:  # that it is away was said once; this one is due again, later
+        logger.debug("%s could not be seen to: %s", what, error)
+    except ToolError as error:
         logger.warning("%s could not be seen to: %s", what, error)
     except Exception:
         logger.exception("%s could not be seen to", what)
@@ -207,6 +208,6 @@ class Ear:
             self.connection = self.connection or listen.connect(life.DUE_CHANNEL)
             yield self.connection
         except psycopg2.Error as error:
-            logger.warning("cannot listen, only looking: %s", error)
+            logger.debug("cannot listen, only looking: %s", error)
             self.connection = None
             Event().wait(LOOK_S)
