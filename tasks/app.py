@@ -1,5 +1,6 @@
 """The Celery app, and how a job's message is sent."""
 
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -68,7 +69,7 @@ class House(Celery):
         self.backend.client.ping()  # type: ignore[attr-defined]  # it is Redis
 
 
-app = House("packshot", include=["tasks.run", "tasks.handle", "tasks.strangers"])
+app = House("packshot", include=["tasks.run", "tasks.handle", "tasks.strangers", "tasks.parking"])
 app.config_from_object("celeryconfig")
 app.set_default()
 
@@ -82,6 +83,14 @@ class Sender:
             return False
         message = app.signature(signature or {"task": f"tasks.{tool}", "options": {"task_id": str(job_id)}})
         return self.attempt(lambda: message.apply_async(known=True, queue=queue, ignore_result=False))
+
+    def first_waiting(self, queue: str) -> UUID | None:
+        """Read whose message is the next that a worker takes; None if no message waits, or none of a job's."""
+        backend: Any = app.backend  # the same Redis
+        found: list[bytes | None] = []
+        app.doorbell.ring(lambda: found.append(backend.client.lindex(queue, -1)))
+        message = found[0] if found else None
+        return canvas.read_id(json.loads(message)["headers"].get("id")) if message else None
 
     def attempt(self, publish: Callable[[], object]) -> bool:
         """Publish; False if the broker is away."""

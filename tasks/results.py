@@ -1,8 +1,12 @@
-"""Celery's result backend, which holds nobody up who only sends."""
+"""Celery's result backend, which holds nobody up who only sends, and tells a chord's body its members."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from celery.backends.redis import RedisBackend
+from celery.result import GroupResult
+
+from tasks import canvas
 
 
 class Results(RedisBackend):
@@ -25,12 +29,25 @@ class Results(RedisBackend):
         """Subscribe to a result, unless Redis is known to be away: `.get()` does so once more."""
         return result if self.app.doorbell.outage else super().add_pending_result(result, *args, **options)
 
-    def apply_chord(self, *args: Any, **options: Any) -> None:
-        """Note what a chord's header looks like, where it is a canvas itself."""
+    def apply_chord(self, header_result_args: tuple[str, Any], body: Any, **kwargs: Any) -> None:
+        """Let a chord's body know all its members before the first is sent.
+
+        Each member's message tells of itself alone. Whoever sends them may die amid, or be slow: then the body would
+        count as complete with those that had come so far, and be run with a part of what it is to see.
+        """
+        group_id, results = header_result_args
+        if isinstance(results, list | tuple):  # of a generator, nobody knows yet how many it will make
+            canvas.announce(body, list(leaves(results)))
         if self.app.doorbell.ring(self.client.ping):
-            super().apply_chord(*args, **options)
+            super().apply_chord((group_id, results), body, **kwargs)
 
     def set_chord_size(self, group_id: str, chord_size: int) -> None:
         """Note the size of a chord; the watcher does so too, before the members are sent again."""
         if self.app.doorbell.ring(self.client.ping):
             super().set_chord_size(group_id, chord_size)
+
+
+def leaves(results: Any) -> Iterator[str]:
+    """List the ids of the tasks that a chord counts."""
+    for result in results:
+        yield from leaves(result.results) if isinstance(result, GroupResult) else (result.id,)

@@ -3,7 +3,6 @@
 import signal
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -13,18 +12,20 @@ from tests.town import Town, built
 
 SEND = "import sys; from tests.rig import nap; print(nap.delay(seconds=float(sys.argv[1])).id)"
 
+REST = "import sys; from tests.rig import rest; print(rest.apply_async((float(sys.argv[1]),), ignore_result=True).id)"
 
-@pytest.fixture
+
+@pytest.fixture(scope="module")
 def town() -> Iterator[Town]:
     """Run servers of our own, with our tables and the bucket."""
     with built() as town:
         yield town
 
 
-@pytest.fixture
-def house(town: Town, tmp_path: Path) -> Iterator[House]:
+@pytest.fixture(scope="module")
+def house(town: Town, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """Run the workers and the watcher there."""
-    starter = Processes(tmp_path)
+    starter = Processes(tmp_path_factory.mktemp("town"))
     yield House(starter, env=town.env)
     starter.end()
 
@@ -64,3 +65,15 @@ def go_on(town: Town, running: str) -> None:
     later = town.run("-c", SEND, "0").strip()
     for job_id in (running, later):
         wait_until(partial(town.has_settled, job_id), 60)
+
+
+def test_a_worker_outlives_a_broker_that_goes_while_a_task_is_in_hand(town: Town, house: House) -> None:
+    resting = town.run("-c", REST, "2").strip()
+    wait_until(lambda: f"[{resting}] received" in house.running["main"].said())
+    gone = town.stop("valkey", signal.SIGKILL)
+    wait_until(lambda: f"[{resting}] succeeded" in house.running["main"].said())
+    wait_until(lambda: "Connection to broker lost" in house.running["main"].said())
+    town.supervisor.start(gone)
+    later = town.run("-c", SEND, "0").strip()
+    wait_until(partial(town.has_settled, later), 60)
+    assert house.running["main"].popen.poll() is None
