@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 #: Seconds between two signs of life; half a minute without one, and the attempt is lost.
 BEAT_S = 5
 
+#: Seconds between two tries to write down an outcome: whoever paid for it waits.
+AGAIN_S = 1
+
 #: Seconds between two tellings of progress; the claim was the first sign of life.
 NEWS_S = 0.5
 
@@ -88,16 +91,18 @@ class Pulse:
             if not attempts.beat(self.attempt_id, self.progress, self.stage):
                 self.stop.set()
         except Unavailable as error:
-            logger.warning("no beat for %s: %s", self.attempt_id, error)
+            logger.debug("no beat for %s: %s", self.attempt_id, error)
         return not self.stop.is_set()
 
     def insist(self, write: Any) -> None:
         """Write what was paid for, however long the database is away."""
+        said = logging.WARNING
         while True:
             try:
                 write()
             except Unavailable as error:
-                logger.warning("the outcome of %s waits for the database: %s", self.attempt_id, error)
-                self.over.wait(BEAT_S)
+                logger.log(said, "the outcome of %s waits for the database: %s", self.attempt_id, error)
+                said = logging.DEBUG
+                self.over.wait(AGAIN_S)
             else:
                 return
