@@ -1,5 +1,6 @@
 """The house with one more tool, `nap`, and with tasks that are not ours: what tests and benchmarks run."""
 
+import time
 from typing import Any
 
 from celery.local import Proxy
@@ -8,7 +9,7 @@ from tasks import run, watch  # noqa: F401 - run is what makes a task of each to
 from tasks.app import app
 from tests.nap import DIARY, NAP
 
-__all__ = ["DIARY", "NAP", "app", "fail", "nap", "note", "pass_on"]
+__all__ = ["DIARY", "NAP", "app", "fail", "nap", "note", "pass_on", "rest"]
 
 nap: Any = Proxy(lambda: app.tasks["tasks.nap"])
 
@@ -23,6 +24,12 @@ def pass_on(*handed: Any) -> Any:
 def fail(*_: Any) -> None:
     """Fail, as any task of a user might."""
     raise ValueError("a task of yours failed")
+
+
+@app.task(name="foreign.rest")
+def rest(seconds: float) -> None:
+    """Take its time in a worker, as a task of a user may and none of ours does."""
+    time.sleep(seconds)
 
 
 @app.task(name="foreign.note")
