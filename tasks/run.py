@@ -44,12 +44,14 @@ class ToolTask(Task[Any, Any]):
             raise TypeError(f"{self.tool.name} runs as a job: call .delay(…) or .s(…)")
         try:
             root_id = read_id(request.root_id) or UUID(request.id)  # other people's tasks may have any id
-            result = advance(Call(self.tool, UUID(request.id), root_id, upstream, given, self.park))
+            job = advance(Call(self.tool, UUID(request.id), root_id, upstream, given, self.park))
         except Unavailable as error:
             raise self.retry(exc=error, countdown=AGAIN_S, known=True) from error  # type: ignore[call-arg]  # options are passed on
-        if result is None:
+        if job.error:  # also one that says that something was away: it is over, however soon that comes back
+            raise recall(job.error)
+        if job.result is None:
             raise Ignore
-        return {**result, "job_id": request.id}
+        return {**job.result, "job_id": request.id}
 
     def park(self) -> dict[str, Any]:
         """Write this message down, so that the job's end can send it again. The params are in the row by then."""
@@ -89,11 +91,10 @@ class Call:
     park: Callable[[], dict[str, Any]]
 
 
-def advance(call: Call) -> dict[str, Any] | None:
-    """Take the job one step on: its result if it has completed, None while it goes on elsewhere.
+def advance(call: Call) -> Job:
+    """Take the job one step on; while it goes on elsewhere, it has neither a result nor an error.
 
     Raises:
-        ToolError: the job has ended otherwise.
         Unavailable: try again later.
     """
     # A message that says something is most likely the first: what it says is bound before the row is locked.
@@ -102,9 +103,7 @@ def advance(call: Call) -> dict[str, Any] | None:
         job, attempt = step(call, prepare(call))
     if attempt:
         answers.submit(job)
-    if job.error:
-        raise recall(job.error)
-    return job.result
+    return job
 
 
 @dataclass(frozen=True)
