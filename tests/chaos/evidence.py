@@ -23,7 +23,8 @@ QUEUES = ("main", "resume", "gpu", "unacked")
 SECRETS = ("RUNPOD_API_KEY", "HOOK_SECRET", "AWS_SECRET_ACCESS_KEY")
 
 JOBS = """
-SELECT id::text, tool, status, stage, upstream::text[] AS upstream, (given->>'seed')::bigint AS seed,
+SELECT id::text, tool, status, stage,
+       upstream::text[] AS upstream, drawn::text[] AS drawn, (given->>'seed')::bigint AS seed,
        error->>'code' AS code, outcome->'file' AS file, extract(epoch FROM created_at)::float AS created,
        extract(epoch FROM ended_at)::float AS ended, due_at IS NOT NULL AS due
 FROM jobs ORDER BY created_at"""

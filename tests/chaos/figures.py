@@ -85,7 +85,7 @@ def summarise(case: Case, violations: Sequence[Violation], seed: int, wall_s: fl
     recovery, waiting = recoveries(case), waits(case)
     blows = Counter(str(fault["name"]) for fault in case.evidence.faults)
     return {
-        "seed": seed, "jobs": len(case.evidence.jobs), "taken_in": len(case.taken_in),
+        "seed": seed, "rows": len(case.evidence.jobs), "taken_in": len(case.taken_in),
         "kills": sum(count for name, count in blows.items() if name.startswith("kill ")),
         **{name.replace(" ", "_"): sum(whats[what] for what in kinds) for name, kinds in NEVER.items()},
         "recovery_p50_s": percentile(recovery, 50), "recovery_p99_s": percentile(recovery, 99),
@@ -118,7 +118,7 @@ def line(summary: dict[str, Any]) -> str:
     never = " · ".join(f"{summary[name.replace(' ', '_')]} {name}" for name in NEVER)
     other = len(summary["violations"]) - sum(summary[name.replace(" ", "_")] for name in NEVER)
     told = (
-        f"{'ok' if passed(summary) else 'BROKEN'}: seed {summary['seed']}", f"{summary['jobs']} jobs",
+        f"{'ok' if passed(summary) else 'BROKEN'}: seed {summary['seed']}", f"{summary['taken_in']} jobs",
         f"{summary['kills']} kills ({kinds})", never, f"{other} other violations",
         f"recovery p50 {summary['recovery_p50_s']:.1f} s, p99 {summary['recovery_p99_s']:.1f} s",
         f"wall {summary['wall_s']:.0f} s",

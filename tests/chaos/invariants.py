@@ -131,11 +131,13 @@ def check_files(case: Case) -> Iterator[Violation]:
 
 
 def check_order(case: Case) -> Iterator[Violation]:
-    """I5: a completed job was done, and began only when those before it had ended."""
+    """I5: a completed job was done, was handed each result before it once, and began only when those had ended."""
     for job_id, job in case.jobs.items():
         runs = case.runs.get(job_id, [])
         if job["status"] == "completed" and not any(run.whole for run in runs):
             yield Violation("I5", "never done", job_id)
+        if job["status"] == "completed" and sorted(job["drawn"]) != sorted(job["upstream"]):
+            yield Violation("I5", "handed wrongly", job_id, f"{job['drawn']}, not each of {job['upstream']} once")
         before = [case.jobs[one]["ended"] for one in job["upstream"]]
         if runs and any(ended is None or runs[0].began < ended - SLACK_S for ended in before):
             yield Violation(

@@ -64,7 +64,7 @@ def of_seed(seed: int) -> tuple[int, int, int]:
 def draw(seed: int, jobs: int, within_s: float) -> list[Order]:
     """Draw the orders of a run, in the order of their time."""
     chance = random.Random(f"orders {seed}")
-    forms = ["chain"] * (jobs * CHAINED // 1000 // STEPS) + ["chord"] * (jobs * CHORDS // 1000)
+    forms = ["chain"] * max(jobs * CHAINED // 1000 // STEPS, 1) + ["chord"] * max(jobs * CHORDS // 1000, 1)
     alone = jobs - sum(STEPS if form == "chain" else MEMBERS + 1 for form in forms)
     forms += ["http"] * (alone * 2 // 3) + ["python"] * (alone - alone * 2 // 3)
     chance.shuffle(forms)

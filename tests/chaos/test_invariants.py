@@ -22,8 +22,8 @@ ORDERS = [
 def job(name: str, tool: str, seed: int, since: float, until: float, **more: Any) -> dict[str, Any]:
     """Make a row of a job that completed."""
     file = {"r2_path": f"r2://packshot/{tool}s/attempt-{name}.png", "size": 3, "sha256": "abc"}
-    row = {"id": name, "tool": tool, "status": "completed", "stage": "completed", "upstream": [], "seed": seed}
-    return {**row, "code": None, "file": file, "created": since, "ended": until, "due": False, **more}
+    row = {"id": name, "tool": tool, "status": "completed", "stage": "completed", "upstream": [], "drawn": []}
+    return {**row, "seed": seed, "code": None, "file": file, "created": since, "ended": until, "due": False, **more}
 
 
 def attempt(name: str, endpoint: str | None, since: float, until: float, **more: Any) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def sound() -> Evidence:
         diary=[*ran("a", 101, 103), *ran("b", 101, 102), *ran("c", 104, 106), *ran("d", 101, 101.1)],
         jobs=[
             job("a", "far", 0, 100, 103.5), job("b", "near", 1000, 100, 102.5),
-            job("c", "far", 1001, 100, 106.5, upstream=["b"]),
+            job("c", "far", 1001, 100, 106.5, upstream=["b"], drawn=["b"]),
             job("d", "near", 2000, 100, 101.5, status="failed", code="object_not_found", file=None),
             job("e", "far", 3000, 100, 101.5, status="cancelled", code="cancelled", file=None),
         ],
@@ -130,6 +130,8 @@ WRONGS: dict[str, tuple[str, str, int, dict[str, Any]]] = {
     "a file is missing": ("I4 file", "objects", 2, {"key": "fars/attempt-a.json"}),
     "a completed job that nobody did": ("I5 never done", "diary", 1, {"what": "alive"}),
     "a step began before the one before it ended": ("I5 out of order", "diary", 4, {"at": 102.0}),
+    "a step was handed a result twice": ("I5 handed wrongly", "jobs", 2, {"drawn": ["b", "b"]}),
+    "a step was handed nothing": ("I5 handed wrongly", "jobs", 2, {"drawn": []}),
     "somebody must look after an ended job": ("I6 orphan", "jobs", 0, {"due": True}),
     "an attempt goes on": ("I6 orphan", "attempts", 0, {"ended": None}),
     "an attempt is still to be stopped": ("I6 orphan", "attempts", 0, {"stopping": True}),
