@@ -95,9 +95,15 @@ def summarise(case: Case, violations: Sequence[Violation], seed: int, wall_s: fl
         "attempts": Counter(f"{len(rows)} attempts" for rows in case.attempts.values()),
         "answers": Counter(str(line["what"]) for line in case.evidence.history),
         "suspicions": Counter(str(line["what"]) for line in case.evidence.suspicions), "blows": blows,
-        "ran_twice": sum(len(runs) > 1 for runs in case.runs.values()), **bill(case),
+        "ran_again": sum(len(runs) > 1 for runs in case.runs.values()),
+        "accepted_again": sum(count > 1 for count in accepted(case).values()), **bill(case),
         "violations": [vars(violation) for violation in violations],
     }  # fmt: skip
+
+
+def accepted(case: Case) -> Counter[str]:
+    """Count by attempt how often RunPod took it in."""
+    return Counter(str(line["attempt"]) for line in case.evidence.ledger if line["what"] == "accepted")
 
 
 def bill(case: Case) -> dict[str, float]:
