@@ -35,8 +35,7 @@ def touched_at(case: Case, job: Line) -> float | None:
     since, until, path = ready_at(case, job), float(job["ended"]), PATH[job["tool"]]
     blows = [
         min(float(fault["until"]), until) for fault in case.evidence.faults
-        if fault["part"] in path and not fault["name"].startswith("missed") and fault["told"] is None
-        and float(fault["at"]) <= until and float(fault["until"]) >= since and is_blow(fault)
+        if is_blow(fault) and fault["part"] in path and float(fault["at"]) <= until and float(fault["until"]) >= since
     ]  # fmt: skip
     forgotten = {str(row["id"]) for row in case.attempts.get(job["id"], [])}
     blows += [float(line["at"]) for line in case.evidence.ledger

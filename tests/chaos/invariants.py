@@ -33,7 +33,11 @@ Check = Callable[[Case], Iterator[Violation]]
 
 
 def check_ends(case: Case) -> Iterator[Violation]:
-    """I1: what was taken in has a row, and ends as it should."""
+    """I1: whatever was asked for was taken in at last, has a row, and ends as it should."""
+    taken = {line["order"] for line in case.taken_in.values()}
+    for order in case.orders:
+        if order.n not in taken:
+            yield Violation("I1", "never taken in", str(order.n))
     for job_id in case.taken_in:
         if job_id not in case.jobs:
             yield Violation("I1", "lost", job_id, "taken in, and there is no row")

@@ -161,6 +161,11 @@ def test_a_job_that_was_taken_in_and_has_no_row_is_lost(sound: Evidence) -> None
     assert "I1 lost" in whats(sound)
 
 
+def test_an_order_that_nobody_ever_took_in_is_named(sound: Evidence) -> None:
+    sound.history = [line for line in sound.history if line.get("job_id") != "d"]
+    assert whats(sound) == {"I1 never taken in"}
+
+
 def test_a_second_end_is_named(sound: Evidence) -> None:
     sound.events.append({"job": "a", "name": "failed", "at": 111})
     assert whats(sound) == {"I1 two endings"}
