@@ -16,7 +16,7 @@ from redis import Redis, RedisError
 from embedded import guard
 from tests.chaos import lines
 from tests.chaos.plan import Blow
-from tests.chaos.town import Town
+from tests.chaos.town import Town, tell
 from tests.gateway.routes import KEY
 
 #: Seconds that a call of its own may take.
@@ -66,9 +66,10 @@ class Nemesis:
 
     def stop(self, blow: Blow) -> None:
         """Let a part stand still for a while."""
-        part = self.town.parts[blow.part]
-        part.tell(signal.SIGSTOP)
-        waker = Timer(blow.lasts_s, part.tell, (signal.SIGCONT,))
+        stopped = self.town.parts[blow.part].family()
+        tell(stopped, signal.SIGSTOP)
+        # The same ones: when their parent is killed meanwhile, nobody would find them as its children.
+        waker = Timer(blow.lasts_s, tell, (stopped, signal.SIGCONT))
         self.wakers.append(waker)
         waker.start()
 

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -74,10 +74,11 @@ class Part:
                 found += [int(word) for word in read(path).split()]
         return found
 
-    def tell(self, number: int) -> None:
-        """Send a signal to all of its processes."""
-        for pid in self.family():
-            guard.tell(pid, number)
+
+def tell(processes: Iterable[int], number: int) -> None:
+    """Send a signal to each of these processes."""
+    for process in processes:
+        guard.tell(process, number)
 
 
 def read(path: Path) -> str:
@@ -148,7 +149,7 @@ def lived_in(house: House, kept: Path) -> Iterator[Town]:
         for part in town.parts.values():
             part.over.set()
         for part in town.parts.values():
-            part.tell(signal.SIGKILL)
+            tell(part.family(), signal.SIGKILL)
         supervisor.stop()
         orphans.end(house.data)
 
