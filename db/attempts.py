@@ -76,6 +76,15 @@ def finish(attempt_id: UUID, outcome: dict[str, Any]) -> None:
         connection.execute(live.values(outcome=outcome, beat_at=soon(0)))
 
 
+def count_waiting() -> int:
+    """Count the attempts on our own queue that nobody has claimed yet."""
+    waiting = select(func.count()).where(
+        Attempt.ended_at.is_(None), Attempt.claimed_at.is_(None), Attempt.endpoint.is_(None)
+    )  # fmt: skip
+    with reachable(), quick().connect() as connection:
+        return connection.scalar(waiting) or 0
+
+
 def look(attempt_id: UUID) -> Seen:
     """Look at an attempt; one that nobody has claimed yet is counted as sent once more."""
     unclaimed = update(Attempt).where(Attempt.id == attempt_id, Attempt.claimed_at.is_(None))

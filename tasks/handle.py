@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 #: Seconds between two signs of life; half a minute without one, and the attempt is lost.
 BEAT_S = 5
 
+#: Seconds between two tries to claim an attempt.
+CLAIM_AGAIN_S = 1
+
 #: Seconds between two tellings of progress; the claim was the first sign of life.
 NEWS_S = 0.5
 
@@ -27,7 +30,7 @@ NEWS_S = 0.5
 @app.task(name="tasks.handle", bind=True, acks_late=False, ignore_result=True)
 def handle(self: Any, attempt_id: str) -> None:
     """Claim an attempt, do it, and write down what it came to."""
-    told = attempts.claim(UUID(attempt_id), f"{socket.gethostname()}:{self.request.hostname}")
+    told = claim(UUID(attempt_id), f"{socket.gethostname()}:{self.request.hostname}")
     if told is None:
         raise Ignore
     with Pulse(UUID(attempt_id)) as pulse:
@@ -38,6 +41,16 @@ def handle(self: Any, attempt_id: str) -> None:
         ending.conclude(UUID(told["job_id"]), UUID(attempt_id), outcome)
     except ToolError as error:  # the outcome is with the attempt, where the watcher finds it
         logger.warning("job %s waits for the watcher: %s", told["job_id"], error)
+
+
+def claim(attempt_id: UUID, worker: str) -> dict[str, Any] | None:
+    """Take the attempt, however long the database is away: its message is acknowledged, and would be lost."""
+    while True:
+        try:
+            return attempts.claim(attempt_id, worker)
+        except Unavailable as error:
+            logger.warning("the claim of %s waits for the database: %s", attempt_id, error)
+            Event().wait(CLAIM_AGAIN_S)
 
 
 def do(told: dict[str, Any], pulse: "Pulse") -> Outcome:
