@@ -94,7 +94,7 @@ def odd(chance: random.Random, *, early: bool) -> Iterator[Step]:
     """Draw a job out of the ordinary, now and then: longer than every lease of ours, too long, or in vain."""
     kind = chance.random()
     if kind < 0.08 and early:
-        yield Step("far", chance.uniform(35, 95))
+        yield Step("far", chance.uniform(35, 70))
     elif kind < 0.12:
         yield Step(chance.choice(["near", "far"]), 30, timeout_s=5)
     elif kind < 0.16:

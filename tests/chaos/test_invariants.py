@@ -205,6 +205,17 @@ def test_the_bucket_may_be_blamed_when_it_was_away(sound: Evidence) -> None:
     assert whats(sound) == set()
 
 
+def test_a_job_may_overrun_its_time_only_where_those_who_watch_it_were_hit(sound: Evidence) -> None:
+    orders = [*ORDERS[:3], Order(3, 0, "http", [Step("far", 30, timeout_s=5)])]
+    sound.jobs[4] |= {"status": "completed", "code": None}
+    sound.diary += ran("e", 101, 101.2)
+    named = {one.what for one in judge(Case(sound, orders)) if one.whom == "e"}
+    assert "wrong end" in named
+    sound.faults.append({"at": 101, "until": 101, "name": "kill watch1", "part": "watch1", "told": None})
+    named = {one.what for one in judge(Case(sound, orders)) if one.whom == "e"}
+    assert "wrong end" not in named
+
+
 def test_a_secret_in_a_log_is_named(sound: Evidence) -> None:
     sound.leaks.append({"log": "api.log", "secret": "HOOK_SECRET"})
     assert whats(sound) == {"I11 secret"}
