@@ -14,6 +14,9 @@ from tools.outcome import Outcome
 #: How soon a running attempt is looked at again, in seconds; its beat is older than half a minute when it is lost.
 LOOK_S = 10
 
+#: How soon again where a worker may still have to tell of its end, in seconds.
+AWAIT_S = 5
+
 #: Never sooner than this, in seconds: a deadline is not a reason to look without a pause.
 SOON_S = 0.5
 
@@ -74,6 +77,8 @@ def watch(job: Job, seen: attempts.Seen) -> Answer:
     left_s = job.limits.timeout_s - seen.ran_s
     if seen.stale:
         return Lost()
+    if left_s <= 0 and seen.young:  # it may be through for long, and could not say so
+        return Running(AWAIT_S)
     if left_s <= 0:
         return Ended(broken_off(ExecutionTimeout(), seen.ran_s))
     return Running(max(min(LOOK_S, left_s), SOON_S))

@@ -1,6 +1,7 @@
 """Our own queue as a remote: what is lost of it is put there again, and soon; what waits there is left alone."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,12 +10,13 @@ from redis import Redis
 from sqlalchemy import text
 
 from db import attempts, intake
+from db.attempts import Seen
 from db.base import transaction
 from db.intake import Asked
 from db.jobs import Job
 from tasks import handle
 from tasks.remotes import queue
-from tasks.remotes.remote import Running
+from tasks.remotes.remote import Ended, Lost, Running
 from tests import rig
 from tests.conftest import renew_celery
 from tests.db import rows
@@ -64,6 +66,14 @@ def test_where_all_messages_wait_none_is_added(redis: Redis) -> None:
         again_s(first)
         again_s(second)
     assert redis.llen(queue.QUEUE) == 2
+
+
+def test_after_the_database_was_away_nobodys_time_is_over_before_he_could_say_that_he_is_through(redis: Redis) -> None:  # noqa: ARG001 - it cleans up
+    job = waiting()
+    seen = Seen(None, claimed=True, stale=False, sends=0, ran_s=job.limits.timeout_s + 1, waits_s=60)
+    assert isinstance(queue.watch(job, seen), Ended)
+    assert isinstance(queue.watch(job, replace(seen, young=True)), Running)
+    assert isinstance(queue.watch(job, replace(seen, young=True, stale=True)), Lost)
 
 
 def test_a_claim_waits_for_a_database_that_is_away(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - it cleans up
