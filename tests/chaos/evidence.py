@@ -24,7 +24,8 @@ SECRETS = ("RUNPOD_API_KEY", "HOOK_SECRET", "AWS_SECRET_ACCESS_KEY")
 
 JOBS = """
 SELECT id::text, tool, status, stage,
-       upstream::text[] AS upstream, drawn::text[] AS drawn, (given->>'seed')::bigint AS seed,
+       upstream::text[] AS upstream, members::text[] AS members, drawn::text[] AS drawn,
+       (given->>'seed')::bigint AS seed,
        error->>'code' AS code, outcome->'file' AS file, extract(epoch FROM created_at)::float AS created,
        extract(epoch FROM ended_at)::float AS ended, due_at IS NOT NULL AS due
 FROM jobs ORDER BY created_at"""
@@ -36,9 +37,9 @@ FROM attempts ORDER BY created_at"""
 EVENTS = "SELECT job_id::text AS job, name, extract(epoch FROM at)::float AS at FROM events ORDER BY id"
 SUSPICIONS = "SELECT job_id::text AS job, attempt_id::text AS attempt, what FROM suspicions ORDER BY id"
 
-#: What still has something to do.
+#: What still has something to do: a job that waits for what never was sent is looked at in a week.
 BUSY = """
-SELECT (SELECT count(*) FROM jobs WHERE due_at IS NOT NULL OR status IN ('pending', 'processing')) AS jobs,
+SELECT (SELECT count(*) FROM jobs WHERE due_at < now() + interval '1 day' OR status = 'processing') AS jobs,
        (SELECT count(*) FROM attempts WHERE ended_at IS NULL OR stop_at IS NOT NULL) AS attempts"""
 
 

@@ -22,8 +22,9 @@ ORDERS = [
 def job(name: str, tool: str, seed: int, since: float, until: float, **more: Any) -> dict[str, Any]:
     """Make a row of a job that completed."""
     file = {"r2_path": f"r2://packshot/{tool}s/attempt-{name}.png", "size": 3, "sha256": "abc"}
-    row = {"id": name, "tool": tool, "status": "completed", "stage": "completed", "upstream": [], "drawn": []}
-    return {**row, "seed": seed, "code": None, "file": file, "created": since, "ended": until, "due": False, **more}
+    row: dict[str, Any] = {"id": name, "tool": tool, "status": "completed", "stage": "completed", "seed": seed}
+    row |= {name: [] for name in ("upstream", "members", "drawn")}
+    return {**row, "code": None, "file": file, "created": since, "ended": until, "due": False, **more}
 
 
 def attempt(name: str, endpoint: str | None, since: float, until: float, **more: Any) -> dict[str, Any]:
@@ -164,6 +165,17 @@ def test_a_job_that_was_taken_in_and_has_no_row_is_lost(sound: Evidence) -> None
 def test_an_order_that_nobody_ever_took_in_is_named(sound: Evidence) -> None:
     sound.history = [line for line in sound.history if line.get("job_id") != "d"]
     assert whats(sound) == {"I1 never taken in"}
+
+
+def test_a_chord_that_was_sent_in_part_is_not_lost_where_nobody_was_told_that_it_was_taken_in(sound: Evidence) -> None:
+    waits = {"status": "pending", "stage": "waiting_for_upstream", "members": ["b", "never sent"]}
+    sound.jobs.append(job("f", "far", 2010, 100, 101, upstream=["b"], **waits))
+    assert whats(sound) == set()
+    sound.history.append(taken("f", 2, 2010))
+    assert whats(sound) == {"I1 lost"}
+    sound.history.pop()
+    sound.jobs[-1]["members"] = ["b"]
+    assert whats(sound) == {"I1 lost"}
 
 
 def test_a_second_end_is_named(sound: Evidence) -> None:
