@@ -54,20 +54,32 @@ def run(kept: Path, orders: list[order.Order], blows: list[plan.Blow]) -> bool:
     data.chmod(0o711)  # root's PostgreSQL runs as nobody
     with houses.lived_in(data, Wishes()) as house, town.lived_in(house, kept) as place:
         customers, nemesis = Customers(place.api, kept, SEED), Nemesis(place, kept, SEED)
-        began = time.monotonic()
-        watching, asking = Thread(target=customers.observe), Thread(target=customers.serve, args=(orders, began))
-        watching.start()
-        asking.start()
-        nemesis.carry_out(blows, began)
-        asking.join()
-        place.wait(*place.parts)
-        rested = evidence.settle(place, REST_S)
-        customers.over.set()
-        watching.join()
+        try:
+            rested = break_it(place, customers, nemesis, orders, blows)
+        finally:
+            customers.over.set()  # else they would go on asking when somebody interrupts
         for job_id in list(customers.open):
             customers.look(job_id)
         evidence.gather(place, kept)
     shutil.rmtree(data)
+    return rested
+
+
+def break_it(
+    place: town.Town, customers: Customers, nemesis: Nemesis, orders: list[order.Order], blows: list[plan.Blow]
+) -> bool:
+    """Let all of them loose at once, until all is quiet again."""
+    began = time.monotonic()
+    watching = Thread(target=customers.observe, daemon=True)
+    asking = Thread(target=customers.serve, args=(orders, began), daemon=True)
+    watching.start()
+    asking.start()
+    nemesis.carry_out(blows, began)
+    asking.join()
+    place.wait(*place.parts)
+    rested = evidence.settle(place, REST_S)
+    customers.over.set()
+    watching.join()
     return rested
 
 
@@ -80,6 +92,9 @@ def judge(kept: Path, orders: list[order.Order], wall_s: float) -> dict[str, Any
 
 
 if __name__ == "__main__":
-    code = main()
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        code = 130
     sys.stdout.flush()
     os._exit(code)  # at an exit in order, each result that Celery knows of would look for a broker that is gone

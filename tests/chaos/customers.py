@@ -50,13 +50,13 @@ class Customers:
         """Ask for all of it, each at its time."""
         with ThreadPoolExecutor(CUSTOMERS, "customer") as pool:
             for order in orders:
-                time.sleep(max(0.0, began + order.at_s - time.monotonic()))
-                pool.submit(self.ask, order)
+                if not self.over.wait(max(0.0, began + order.at_s - time.monotonic())):
+                    pool.submit(self.ask, order)
 
     def ask(self, order: Order) -> None:
         """Ask until it is surely taken in; a further try without a key is another request."""
         for attempt in range(TRIES):
-            if self.ask_once(order, 0 if order.keyed else attempt, attempt):
+            if self.over.is_set() or self.ask_once(order, 0 if order.keyed else attempt, attempt):
                 return
             self.over.wait(AGAIN_S)
         self.note("gave up", order=order.n)
