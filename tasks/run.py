@@ -44,14 +44,15 @@ class ToolTask(Task[Any, Any]):
             raise TypeError(f"{self.tool.name} runs as a job: call .delay(…) or .s(…)")
         try:
             root_id = read_id(request.root_id) or UUID(request.id)  # other people's tasks may have any id
-            job = advance(Call(self.tool, UUID(request.id), root_id, upstream, given, self.park))
-        except Unavailable as error:
-            raise self.retry(exc=error, countdown=AGAIN_S, known=True) from error  # type: ignore[call-arg]  # options are passed on
-        if job.error:  # also one that says that something was away: it is over, however soon that comes back
-            raise recall(job.error)
-        if job.result is None:
+            resumed = (request.delivery_info or {}).get("routing_key") == "resume"
+            error, result = advance(Call(self.tool, UUID(request.id), root_id, upstream, given, self.park, resumed))
+        except Unavailable as away:
+            raise self.retry(exc=away, countdown=AGAIN_S, known=True) from away  # type: ignore[call-arg]  # options are passed on
+        if error:  # also one that says that something was away: it is over, however soon that comes back
+            raise recall(error)
+        if result is None:
             raise Ignore
-        return {**job.result, "job_id": request.id}
+        return {**result, "job_id": request.id}
 
     def park(self) -> dict[str, Any]:
         """Write this message down, so that the job's end can send it again. The params are in the row by then."""
@@ -89,21 +90,25 @@ class Call:
     upstream: tuple[Any, ...]
     given: dict[str, Any]
     park: Callable[[], dict[str, Any]]
+    #: It says that the job has ended.
+    resumed: bool = False
 
 
-def advance(call: Call) -> Job:
-    """Take the job one step on; while it goes on elsewhere, it has neither a result nor an error.
+def advance(call: Call) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Take the job one step on: its error or its result; neither while it goes on elsewhere.
 
     Raises:
         Unavailable: try again later.
     """
+    if call.resumed and (ended := life.read_end(call.job_id)):
+        return ended
     # A message that says something is most likely the first: what it says is bound before the row is locked.
     job, attempt = step(call, prepare(call) if call.given or call.upstream else None)
     if job.status == "pending" and job.params is None:
         job, attempt = step(call, prepare(call))
-    if attempt:
+    if attempt and attempt.endpoint is None:  # the watcher speaks to RunPod: for many at once, and no thread waits
         answers.submit(job)
-    return job
+    return job.error, job.result
 
 
 @dataclass(frozen=True)
@@ -195,7 +200,7 @@ def begin(session: Session, job: Job, call: Call) -> Attempt | None:
     if tool.trains:
         models.expect(session, job.id, params.model_dump())
     attempt = job.start(job.params or {}, found, call.park(), endpoint_of(tool.name))
-    answers.name(job)
+    answers.name(session, job)
     return attempt
 
 
