@@ -57,8 +57,8 @@ chaos: install-dev  ## kill all that runs, at random, under JOBS jobs: KILLS tim
 bench: install-dev  ## measure, into var/bench/latest.json
 	@$(BIN)/python -m benchmarks.bench
 
-bench-inflight: install-dev  ## measure N jobs at RunPod at once, into var/bench-inflight/latest.json
-	@N=$(N) SECONDS_EACH=$(SECONDS_EACH) ROWS=$(ROWS) $(BIN)/python -m benchmarks.inflight
+bench-inflight: install-dev  ## measure N jobs at RunPod at once, WEBHOOKS=on, off or both, into var/bench-inflight/latest.json
+	@N=$(N) SECONDS_EACH=$(SECONDS_EACH) WEBHOOKS=$(WEBHOOKS) ROWS=$(ROWS) $(BIN)/python -m benchmarks.inflight
 
 calibrate: install-dev  ## fit how sure the preview engine is of an outline, into var/calibrate/latest.json
 	@$(BIN)/python -m benchmarks.calibrate && $(BIN)/python -m benchmarks.strangers

@@ -20,6 +20,7 @@ from db import clock, crowd, life, listen, runs, unsent, watchers
 from db.base import transaction
 from db.jobs import Attempt, Job
 from settings import settings
+from storage.bucket import bucket
 from tasks import ending, pilot, upkeep
 from tasks.answers import look, submit
 from tasks.app import sender
@@ -114,6 +115,8 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
     await_clock(over)
+    if settings().endpoints:
+        bucket()  # making its client takes half a second, and the first ends would each make one
     with ThreadPoolExecutor(THREADS, "tend") as pool:
         watch(over, pool)
 
