@@ -13,5 +13,6 @@ def test_a_channel_whose_connection_is_given_up_fails_as_a_lost_connection_does(
     channel: Any = connection.channel()
     channel._disconnect_pools()  # so far a worker comes that closes a channel over a lost connection, before that fails
     channel.connection.client = None  # and this is what it does to the connection then
-    with pytest.raises(connection.connection_errors, match="given up"):
+    with pytest.raises((AttributeError, *connection.connection_errors)) as raised:
         channel.qos.restore_unacked()
+    assert raised.errisinstance(connection.connection_errors), "Kombu's own way, which ends a worker"
