@@ -1,6 +1,5 @@
 """How a job ends: by its outcome, by its caller, or by the clock; and how its canvas hears of it."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,8 +18,6 @@ from tools import catalog
 from tools.contract import Tool
 from tools.errors import Cancelled, Expired, JobNotFound, NoOutput
 from tools.outcome import Outcome
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -145,9 +142,6 @@ def restore_chord(job: Job) -> None:
         return
     with transaction() as session:
         size = life.count_members(session, job.id)
-    try:
-        if size:
-            backend.client.delete(*(backend.get_key_for_group(group_id, part) for part in (".j", ".t", ".d", ".c")))
-            backend.set_chord_size(group_id, size)
-    except backend.connection_errors as error:
-        logger.warning("a chord's size could not be restored, it will be tried again: %s", error)
+    counted = [backend.get_key_for_group(group_id, part) for part in (".j", ".t", ".d", ".c")]
+    if size and app.doorbell.ring(lambda: backend.client.delete(*counted)):
+        backend.set_chord_size(group_id, size)

@@ -85,9 +85,9 @@ def test_a_claim_waits_for_a_database_that_is_away(redis: Redis, monkeypatch: py
         return claim(*asked)
 
     monkeypatch.setattr(attempts, "claim", claim_later)
-    monkeypatch.setattr(handle, "CLAIM_AGAIN_S", 0)
+    monkeypatch.setattr(handle, "AGAIN_S", 0)
     attempt = waiting().attempt
     assert attempt
-    told = handle.claim(UUID(str(attempt.id)), "w")
+    told = handle.insist(lambda: attempts.claim(UUID(str(attempt.id)), "w"), "the claim")
     assert told
     assert told["attempt_id"] == str(attempt.id)
