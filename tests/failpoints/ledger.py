@@ -59,10 +59,10 @@ def make_run(began: Line, later: list[Line]) -> Run:
     stood = [line["at"] for line in own if line["word"] == "stood"]
     went = [line["at"] for line in own if line["word"] == "went"]
     still = tuple(zip(stood, [*went, *[float("inf")] * (len(stood) - len(went))], strict=True))
-    return Run(
-        began["attempt_id"], began["job_id"], began["at"], end["at"] if end else None,
-        died=bool(end and (end["word"] == "died" or died_with_it(own, end))), still=tuple(span for span in still if not end or span[0] < end["at"]),
-    )  # fmt: skip
+    died = bool(end and (end["word"] == "died" or died_with_it(own, end)))
+    spans = tuple(span for span in still if not end or span[0] < end["at"])
+    ended = end["at"] if end else None
+    return Run(began["attempt_id"], began["job_id"], began["at"], ended, died=died, still=spans)
 
 
 def died_with_it(own: list[Line], end: Line) -> bool:
