@@ -58,11 +58,11 @@ def make_run(began: Line, later: list[Line]) -> Run:
     end = next((one for one in own if one["word"] == "died" or (one["word"] == "ended" and of_one(one, began))), None)
     stood = [line["at"] for line in own if line["word"] == "stood"]
     went = [line["at"] for line in own if line["word"] == "went"]
-    spans = zip(stood, [*went, *[float("inf")] * (len(stood) - len(went))], strict=True)
-    still = tuple(span for span in spans if not end or span[0] < end["at"])
+    still = tuple(zip(stood, [*went, *[float("inf")] * (len(stood) - len(went))], strict=True))
     died = bool(end and (end["word"] == "died" or died_with_it(own, end)))
-    at = end["at"] if end else None
-    return Run(began["attempt_id"], began["job_id"], began["at"], at, died=died, still=still)
+    spans = tuple(span for span in still if not end or span[0] < end["at"])
+    ended = end["at"] if end else None
+    return Run(began["attempt_id"], began["job_id"], began["at"], ended, died=died, still=spans)
 
 
 def died_with_it(own: list[Line], end: Line) -> bool:
