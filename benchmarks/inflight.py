@@ -77,8 +77,8 @@ def main() -> None:
     figures: list[Figure] = []
     with stack.servers() as logs:
         for hooks in MODES:
-            figures += conclude(measure(logs, hooks=hooks))
-            print(report.table(figures), end="\n\n", flush=True)
+            figures += (found := conclude(measure(logs, hooks=hooks)))
+            print(report.table(found), end="\n\n", flush=True)
             report.write("bench-inflight", figures)
             million.empty()
         if million.ROWS:

@@ -35,7 +35,7 @@ def deeds_at(point: Point) -> Iterator[str]:
     yield from TOOLS
     if point.title in ON_CANCELLING or (point.role == "api" and point.remote == "both"):
         return  # HTTP takes single jobs
-    if point.title in {"gpu.claims", "gpu.done"}:  # who stood still comes back while another is at it
+    if point.title in {"gpu.claims", "gpu.done", "watch.submits"}:  # who stood still comes back while another is at it
         yield "long nap"
     if point.remote == "both" and point.role != "watch":
         yield "resolve_template"

@@ -36,7 +36,7 @@ def task() -> Iterator[ToolTask]:
 def test_what_is_handed_over_stands_as_an_intent_already(job_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
     stood: list[Job] = []
     monkeypatch.setattr(answers, "submit", lambda job: stood.append(rows.job(job.id)))
-    assert advance(Call(TOOLS["mask"], job_id, job_id, (), {}, lambda: rows.SIGNATURE)) is None
+    assert advance(Call(TOOLS["mask"], job_id, job_id, (), {}, lambda: rows.SIGNATURE)) == (None, None)
     assert [(job.status, len(job.attempts), job.signature) for job in stood] == [("processing", 1, rows.SIGNATURE)]
 
 
