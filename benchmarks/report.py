@@ -48,4 +48,5 @@ def table(figures: Sequence[Figure]) -> str:
 def row(one: Figure, width: int) -> str:
     """Lay out one figure."""
     verdict = ("ok" if one.ok else "SHORT") if one.reach else ""
-    return f"{one.name:<{width}}  {one.value:>10.4g} {one.unit:<8}  {one.reach:>8}  {verdict}".rstrip()
+    value = f"{one.value:,.0f}" if abs(one.value) >= 1000 else f"{one.value:.4g}"  # never 1e+04
+    return f"{one.name:<{width}}  {value:>10} {one.unit:<8}  {one.reach:>8}  {verdict}".rstrip()
