@@ -18,6 +18,7 @@ STATUSES: dict[type[ToolError], int] = {
     errors.UnsupportedMedia: 422,
     errors.TooLarge: 413,
     errors.NotFound: 404,
+    errors.FlowRunning: 409,
     errors.ModelNotReady: 409,
     errors.ModelFailed: 409,
     errors.IdempotencyInProgress: 409,

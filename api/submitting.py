@@ -95,6 +95,11 @@ def finish(response: Response, job_id: UUID, preference: Preference, *, replayed
     """Say in headers what the body has no keys for."""
     response.headers["Location"] = f"/api/jobs/{job_id}"
     response.headers["X-Job-Id"] = str(job_id)
+    return heed(response, preference, replayed=replayed)
+
+
+def heed(response: Response, preference: Preference, *, replayed: bool) -> Response:
+    """Say in headers which wishes were heeded."""
     if preference.applied:
         response.headers["Preference-Applied"] = preference.applied
     if replayed:

@@ -16,7 +16,8 @@ from tools.errors import FileNotFound, InvalidInput, JobNotFound
 #: What a poll shows; a few columns by Core are three times as quick as the mapped object.
 COLUMNS = (
     Job.id, Job.tool, Job.status, Job.stage, Job.progress, Job.given, Job.params, Job.result, Job.error,
-    Job.outcome, Job.gpu_seconds, Job.drawn, Job.created_at, Job.started_at, Job.ended_at,
+    Job.outcome, Job.gpu_seconds, Job.drawn, Job.flow_id, Job.step, Job.retry_of, Job.created_at, Job.started_at,
+    Job.ended_at,
 )  # fmt: skip
 
 #: A poll is asked for so often that PostgreSQL shall not plan it anew each time: each connection prepares it once.
@@ -56,6 +57,9 @@ def show(row: Row[Any]) -> dict[str, Any]:
         "input": row.given,
         "params": row.params,
         "drawn_from": [str(job_id) for job_id in row.drawn],
+        "flow_id": row.flow_id and str(row.flow_id),
+        "step": row.step,
+        "retry_of": row.retry_of and str(row.retry_of),
         "created_at": row.created_at.isoformat(),
         "started_at": row.started_at.isoformat() if row.started_at else None,
         "ended_at": row.ended_at.isoformat() if row.ended_at else None,

@@ -1,13 +1,15 @@
 """How a job ends: by its outcome, by its caller, or by the clock; and how its canvas hears of it."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from db import life, models, suspicions
+from db import course, life, models, suspicions
 from db.base import transaction
 from db.jobs import Job, Status
 from db.runs import Meter
@@ -22,9 +24,18 @@ from tools.outcome import Outcome
 logger = logging.getLogger(__name__)
 
 
+@contextmanager
+def transition() -> Iterator[Session]:
+    """Run a transaction in which jobs may end; after its commit, send the jobs that this opens in their flows."""
+    with transaction() as session:
+        yield session
+    for job_id, tool in course.take_opened(session):
+        sender.send(job_id, tool, None)
+
+
 def conclude(job_id: UUID, attempt_id: UUID, outcome: Outcome, meter: Meter | None = None) -> None:
     """End a job by what its attempt came to and cost, and send it on. A second time is harmless."""
-    with transaction() as session:
+    with transition() as session:
         job = life.lock(session, job_id)
         if job is None:
             return
@@ -94,7 +105,7 @@ def cancel(job_id: UUID) -> None:
     A handler of ours hears of it at its next beat, RunPod from the watcher; a message that still waits finds the job
     ended.
     """
-    with transaction() as session:
+    with transition() as session:
         job = life.lock(session, job_id)
         if job is None:
             raise JobNotFound

@@ -7,8 +7,9 @@ from celery.local import Proxy
 from tasks import run, watch  # noqa: F401 - run is what makes a task of each tool
 from tasks.app import app
 from tests.nap import DIARY, NAP
+from tests.noop import NOOP
 
-__all__ = ["DIARY", "NAP", "app", "fail", "nap", "note", "pass_on"]
+__all__ = ["DIARY", "NAP", "NOOP", "app", "fail", "nap", "note", "pass_on"]
 
 nap: Any = Proxy(lambda: app.tasks["tasks.nap"])
 
