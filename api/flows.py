@@ -12,7 +12,7 @@ from api.preferences import read_preference
 from api.submitting import ALONE, AWAITED, waiting
 from db import flow_pages
 from db.course import AskedFlow
-from tools import flow, plan
+from tools import flow, named, plan
 from tools.errors import FlowNotFound, InvalidInput, UnknownField
 from tools.plan import Ready
 
@@ -26,7 +26,7 @@ FILTERS = ("status", "limit", "cursor")
 @blueprint.post("")
 def create_flow() -> Response:
     """Run a flow; with `?dry_run=true`, only check it and say what it would do."""
-    body = read_json()
+    body = named.complete(read_json())
     if read_flag("dry_run"):
         return jsonify(sketch(plan.make(flow.parse(body))))
     preference = read_preference(0)
@@ -59,6 +59,12 @@ def sketch(steps: list[Ready]) -> dict[str, Any]:
             for ready in steps
         ],
     }
+
+
+@blueprint.get("/named")
+def list_named() -> Response:
+    """List the flows that can be run by their name alone, with the inputs that they need or take."""
+    return jsonify({"flows": [vars(each) for each in named.NAMED.values()]})
 
 
 @blueprint.get("")

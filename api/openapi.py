@@ -152,6 +152,7 @@ def every(served: list[Tool]) -> Iterator[tuple[str, Operation]]:
         elif tool.trains:
             yield from (("training", operation) for operation in operations.of_training())
     yield from (("flows", operation) for operation in operations.of_flows())
+    yield from (("batches", operation) for operation in operations.of_batches())
     yield from (("jobs", operation) for operation in operations.of_house())
 
 

@@ -24,8 +24,9 @@ AWAITED, ALONE = 0, 1
 
 
 def submit(
-    tool: Tool, given: dict[str, Any], *, awaited: bool, fingerprint: dict[str, Any] | None = None
-) -> tuple[UUID, bool]:
+    tool: Tool, given: dict[str, Any], *, awaited: bool, fingerprint: dict[str, Any] | None = None,
+    retry_of: UUID | None = None,
+) -> tuple[UUID, bool]:  # fmt: skip
     """Make a job of a request, once for each idempotency key: its id, and whether it was there before.
 
     Args:
@@ -33,6 +34,7 @@ def submit(
         given: The params as they came, and beside them what is said of time.
         awaited: Whether the caller waits for the end.
         fingerprint: What tells this request from others, if that is not `given`.
+        retry_of: The job that it does once more.
 
     Raises:
         InvalidInput, ModelNotFound, ModelNotReady, …: and nothing was made.
@@ -43,7 +45,7 @@ def submit(
         return known, True
     told, deadlines = tool.part(given)
     params = check(tool, told).model_dump(mode="json")
-    asked = Asked(uuid4(), tool, given, params, AWAITED if awaited else ALONE, deadlines)
+    asked = Asked(uuid4(), tool, given, params, AWAITED if awaited else ALONE, deadlines, retry_of)
     if key:
         job_id, new = intake.accept_once(key, asked)
         if not new:

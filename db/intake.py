@@ -55,6 +55,8 @@ class Asked:
     params: dict[str, Any]
     priority: int
     deadlines: Deadlines = field(default_factory=Deadlines)
+    #: The job that it does once more.
+    retry_of: UUID | None = None
 
 
 @dataclass
@@ -138,7 +140,7 @@ def insert_one(connection: Connection, asked: Asked) -> None:
     """Insert the job, its event and, if it trains, its model."""
     row = {
         "id": asked.id, "root_id": asked.id, "tool": asked.tool.name, "given": asked.given, "params": asked.params,
-        "priority": asked.priority, **told(asked.deadlines),
+        "priority": asked.priority, "retry_of": asked.retry_of, **told(asked.deadlines),
     }  # fmt: skip
     within = {"within_s": float(asked.deadlines.start_within_seconds or asked.tool.limits.start_within_s)}
     connection.execute(taking_in(), {f"new_{name}": value for name, value in row.items()} | within)
@@ -158,7 +160,7 @@ def taking_in() -> Select[int]:
     A SELECT around both inserts, since an INSERT would take its parameters for columns.
     """
     columns = Job.__table__.columns
-    names = ("id", "root_id", "tool", "given", "params", "priority", "start_within_s", "timeout_s")
+    names = ("id", "root_id", "tool", "given", "params", "priority", "retry_of", "start_within_s", "timeout_s")
     row: dict[str, Any] = {name: bindparam(f"new_{name}", type_=columns[name].type) for name in names}
     start_by = soon(bindparam("within_s", type_=Float))
     row |= {"due_at": func.least(soon(SEND_AGAIN_S), start_by), "start_by": start_by}

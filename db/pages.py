@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import dialect
 from db.base import engine, quick, reachable
 from db.jobs import Attempt, Job
 from tools.errors import FileNotFound, InvalidInput, JobNotFound
+from tools.following import list_next
 
 #: What a poll shows; a few columns by Core are three times as quick as the mapped object.
 COLUMNS = (
@@ -63,8 +64,14 @@ def show(row: Row[Any]) -> dict[str, Any]:
         "created_at": row.created_at.isoformat(),
         "started_at": row.started_at.isoformat() if row.started_at else None,
         "ended_at": row.ended_at.isoformat() if row.ended_at else None,
-        "urls": {"self": f"/api/jobs/{row.id}", "cancel": f"/api/jobs/{row.id}/cancel"},
+        "next": list_next(row.tool, row.result) if row.status == "completed" and row.result else [],
+        "urls": urls_of(f"/api/jobs/{row.id}"),
     }
+
+
+def urls_of(own: str) -> dict[str, str]:
+    """Say where a job is asked about, and what can be done with it."""
+    return {"self": own, **{name: f"{own}/{name}" for name in ("cancel", "retry", "lineage")}}
 
 
 def read_list(

@@ -181,6 +181,7 @@ def begin(session: Session, job: Job, call: Call) -> Attempt | None:
     if not tool.local and life.is_full(session, tool):
         job.hold(THROTTLED, call.park(), soon(THROTTLED_S))
         return None
+    job.sources = sorted({*job.drawn, *lineage.find_sources(session, tool, job.params or {})})
     try:
         found = life.look_up(session, tool, params)
         done = tool.answer(params, **tool.local(params, found)) if tool.local else None

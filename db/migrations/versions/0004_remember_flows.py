@@ -65,10 +65,16 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("flow_id", sa.Uuid(), nullable=True))
     op.add_column("jobs", sa.Column("step", sa.Text(), nullable=True))
     op.add_column("jobs", sa.Column("retry_of", sa.Uuid(), nullable=True))
+    op.add_column("jobs", sa.Column("sources", postgresql.ARRAY(sa.Uuid()), server_default="{}", nullable=False))
+    op.execute("UPDATE jobs SET sources = drawn WHERE cardinality(drawn) > 0")
     op.create_foreign_key(op.f("fk_jobs_flow_id_flows"), "jobs", "flows", ["flow_id"], ["id"], ondelete="SET NULL")
     op.create_index("ix_jobs_flow_id", "jobs", ["flow_id"], postgresql_where=sa.text("flow_id IS NOT NULL"))
     op.create_index(
-        "ix_jobs_drawn", "jobs", ["drawn"], postgresql_using="gin", postgresql_where=sa.text("cardinality(drawn) > 0")
+        "ix_jobs_sources",
+        "jobs",
+        ["sources"],
+        postgresql_using="gin",
+        postgresql_where=sa.text("cardinality(sources) > 0"),
     )
     op.execute("DROP VIEW generation_jobs")
     op.execute(GENERATION_JOBS)
@@ -84,9 +90,9 @@ def downgrade() -> None:
     op.drop_column("idempotency_keys", "flow_id")
     op.alter_column("idempotency_keys", "job_id", nullable=False)
     op.execute("DROP VIEW generation_jobs")
-    for name in ("retry_of", "step", "flow_id"):
+    op.drop_index("ix_jobs_sources", table_name="jobs", postgresql_where=sa.text("cardinality(sources) > 0"))
+    for name in ("sources", "retry_of", "step", "flow_id"):
         op.drop_column("jobs", name)
-    op.drop_index("ix_jobs_drawn", table_name="jobs", postgresql_where=sa.text("cardinality(drawn) > 0"))
     op.execute(GENERATION_JOBS)
     op.drop_table("edges")
     op.drop_table("steps")
