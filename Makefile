@@ -5,7 +5,7 @@ PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-comfyui lint docs lock bench bench-inflight bench-engine calibrate effects clean install install-dev
+.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight bench-engine calibrate effects clean install install-dev failpoints
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,13 +18,19 @@ up: install  ## run the whole house in this terminal
 
 test: install-dev  ## run the tests on real servers
 	@rm -rf var/coverage && mkdir -p var/coverage
-	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage run -m pytest -n $(or $(WORKERS),2) --dist loadfile
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --format=total > /dev/null || { $(BIN)/coverage report; exit 1; }
 
 test-comfyui: install-dev  ## run the GPU handlers against the ComfyUI at COMFYUI_URL
 	@COMFYUI_URL=$(or $(COMFYUI_URL),http://127.0.0.1:8188) $(BIN)/python -m pytest tests/handlers/comfyui/live.py \
 		tests/handlers/comfyui/live_cost.py -q -s
+
+sabotage: install-dev  ## remove each guard in turn and see the tests go red, or GUARD=name; into var/sabotage/latest.json
+	@GUARD="$(GUARD)" $(BIN)/python -m tests.sabotage
+
+failpoints: install-dev  ## try every fault at every point in a job's life, or those named by ONLY=words,words
+	@ONLY="$(ONLY)" EVERY=$(EVERY) SEED=$(SEED) $(BIN)/python -m tests.failpoints.all
 
 lint: install-dev  ## check form, types and the arrows between rooms
 	@$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Celery's settings, each with its reason. Celery reads the module's names when it first needs one."""
 
 from kombu import Exchange, Queue
+from kombu.transport import TRANSPORT_ALIASES
 
 from settings import settings
 
@@ -8,6 +9,8 @@ broker_url = settings().redis_url
 # Canvases need results; the rows are the truth all the same.
 result_backend = settings().redis_url
 override_backends = dict.fromkeys(("redis", "rediss"), "tasks.results:Results")
+# What the line above is for results. There is no setting for it: `broker_transport` would replace the URL's scheme.
+TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "tasks.broker:Transport"))
 
 # JSON only: a pickle in the queue is code that runs.
 task_serializer = result_serializer = "json"

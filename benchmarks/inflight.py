@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from uuid import UUID, uuid4
 
 import requests
 
-from benchmarks import report, stack
+from benchmarks import costs, report, stack
 from benchmarks.report import Figure
 from embedded.ports import HOST, answers, any_free
 from embedded.programs import MAIN
@@ -30,26 +31,28 @@ JOBS = int(os.environ.get("N") or 10_000)
 SHORTEST_S, LONGEST_S = (float(word) for word in (os.environ.get("SECONDS_EACH") or "120-180").split("-"))
 LATENCY_S = 0.2
 
+#: With webhooks, without, or both in turn.
+MODES = {"on": [True], "off": [False]}.get(os.environ.get("WEBHOOKS") or "", [True, False])
+
 #: Jobs in flight at which the worker is weighed first.
 FEW = 100
 
 #: Callers that submit at once, and seconds between two readings.
-CALLERS, LOOK_S = 4, 0.25
+CALLERS, LOOK_S = 4, 0.5
 
 #: Seconds in which all must be over.
 PATIENCE_S = 900
-
-TICKS = os.sysconf("SC_CLK_TCK")
 
 WORKER = ("celery", "-A", "benchmarks.naps", "worker", "-n", "main@here", "-Q", "main,resume", "-l", "INFO", *MAIN)
 
 
 @dataclass
 class Reading:
-    """One look at everything; CPU in seconds since the start, memory in bytes, time since the epoch."""
+    """One look at everything; processor time in seconds, memory in bytes, time since the epoch."""
 
     at: float
-    cpu_s: float
+    #: By part of the house.
+    cpu_s: dict[str, float]
     rss: int
     load: float
     counts: dict[str, Any]
@@ -73,11 +76,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # else whoever ends it leaves all its programs behind
     figures: list[Figure] = []
     with stack.servers() as logs:
-        for hooks in (True, False):
+        for hooks in MODES:
             figures += conclude(measure(logs, hooks=hooks))
             print(report.table(figures), flush=True)
             million.empty()
-        figures += million.measure(logs)
+        figures += million.measure(logs) if million.ROWS else []
     path = report.write("bench-inflight", figures)
     print(report.table(figures))
     print(f"\nwritten to {path}")
@@ -94,7 +97,9 @@ def measure(logs: Path, *, hooks: bool) -> Run:
         worker, watcher = starter.start(*WORKER), starter.start("python", "-m", "benchmarks.naps")
         worker.wait_for(lambda: "ready." in worker.said(), 60)
         watcher.wait_for(lambda: "watching as" in watcher.said(), 60)
-        read = partial(look, crowd, worker, watcher)
+        names = ("RunPod", "API", "worker", "watcher")
+        parts = {each.popen.pid: name for each, name in zip(starter.started, names, strict=True)}
+        read = partial(look, crowd, worker, {**parts, os.getpid(): "caller"})
         with ThreadPoolExecutor(CALLERS) as pool:
             handing_in = [pool.submit(hand_in, range(n, JOBS, CALLERS)) for n in range(CALLERS)]
             follow(run, read)
@@ -149,22 +154,15 @@ def follow(run: Run, read: Any) -> None:
         time.sleep(LOOK_S)
 
 
-def look(crowd: str, worker: Process, watcher: Process) -> Reading:
+def look(crowd: str, worker: Process, parts: Mapping[int, str]) -> Reading:
     """Look at everything once."""
-    cpu_s = sum(spent(each.popen.pid) for each in (worker, watcher))
-    return Reading(time.time(), cpu_s, weight(worker.popen.pid), os.getloadavg()[0], ask(crowd, "counts"))
+    return Reading(time.time(), costs.read(parts), weight(worker.popen.pid), os.getloadavg()[0], ask(crowd, "counts"))
 
 
 def ask(crowd: str, what: str) -> dict[str, Any]:
     """Ask RunPod for what nobody else may see."""
     answer = requests.get(f"{crowd}/{what}", headers={"Authorization": f"Bearer {KEY}"}, timeout=60)
     return dict(answer.json())
-
-
-def spent(process: int) -> float:
-    """Read the CPU time of a process: seconds."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def weight(process: int) -> int:
@@ -216,7 +214,7 @@ def conclude(run: Run) -> list[Figure]:
     waits = [one for one in run.readings if one.at >= accepted[-1] and one.at <= min(w["ended_at"] for w in works)]
     first = next(one for one in run.readings if one.counts["accepted"] >= FEW)
     most = max(run.readings, key=lambda one: one.counts["under_way"])
-    calm = (waits[-1].cpu_s - waits[0].cpu_s) / (waits[-1].at - waits[0].at) if len(waits) > 1 else float("nan")
+    calm = busy(waits) if len(waits) > 1 else float("nan")
     figures = [
         ("in flight at once", run.ledger["most_under_way"], "", f">= {JOBS}"),
         ("completed", completed, "", f">= {JOBS}"),
@@ -230,9 +228,25 @@ def conclude(run: Run) -> list[Figure]:
         ("calls refused as too many", run.ledger["calls"].get("refused", 0), "", "<= 0"),
         ("RunPod's end to ours, p95", quantiles(delays, n=20)[-1], "s", "<= 1" if run.hooks else "<= 15"),
         ("load of the machine, median", sorted(one.load for one in run.readings)[len(run.readings) // 2], ""),
-        ("seconds of CPU per job, worker and watcher", run.readings[-1].cpu_s / JOBS, "s"),
+        *cost(run),
     ]  # fmt: skip
     return [Figure(f"webhooks {many}: {figure[0]}", *figure[1:]) for figure in figures]
+
+
+def busy(readings: Sequence[Reading]) -> float:
+    """Say how much of a core the worker and the watcher take."""
+    spent_s = sum(readings[-1].cpu_s[part] - readings[0].cpu_s[part] for part in ("worker", "watcher"))
+    return spent_s / (readings[-1].at - readings[0].at)
+
+
+def cost(run: Run) -> Iterator[tuple[str, float, str]]:
+    """Say what a job costs each part of the house until all are handed in, and from then on."""
+    began, over = run.readings[0], run.readings[-1]
+    handed = next((one for one in run.readings if one.counts["accepted"] >= JOBS), over)
+    for what, since, until in (("handing in", began, handed), ("the rest", handed, over)):
+        each = {part: (until.cpu_s[part] - since.cpu_s[part]) * 1000 / JOBS for part in sorted(until.cpu_s)}
+        for part, spent_ms in {**each, "all": sum(each.values())}.items():
+            yield f"processor per job, {what}: {part}", spent_ms, "ms"
 
 
 if __name__ == "__main__":

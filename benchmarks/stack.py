@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -60,11 +60,11 @@ def processes(logs: Path, name: str) -> Iterator[Processes]:
             each.kill()
 
 
-def serve(starter: Processes, app: str) -> int:
+def serve(starter: Processes, app: str, env: Mapping[str, str] | None = None) -> int:
     """Serve an app as `packshot up` serves ours; gives its port."""
     port = any_free(set())
     command = [app if part.startswith("api.app:") else part for part in gunicorn(port)]
-    started: Process = starter.start("gunicorn", *command)
+    started: Process = starter.start("gunicorn", *command, env=env)
     started.wait_for(partial(answers, port), 60)
     return port
 

@@ -154,6 +154,13 @@ def lock(session: Session, flow_id: UUID | None) -> Flow:
     return flow
 
 
+def lock_all(session: Session, flow_ids: Sequence[UUID]) -> None:
+    """Lock the flows of jobs that end together, in one order, so that no two who do this wait for each other."""
+    if flow_ids:
+        wanted = select(Flow.id).where(Flow.id.in_(set(flow_ids))).order_by(Flow.id)
+        session.execute(wanted.with_for_update(key_share=True)).all()
+
+
 def cancel(session: Session, flow_id: UUID) -> list[UUID]:
     """Cancel what waits in a flow; give the jobs that are out, which somebody must cancel one by one."""
     flow = lock(session, flow_id)

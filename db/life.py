@@ -1,18 +1,19 @@
 """What happens to a job together with its neighbours, in one transaction each."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Update, and_, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Integer, Select, Update, and_, bindparam, func, not_, select, update
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from db import course, models, templates
-from db.base import quick, reachable, soon, transaction
+from db.base import quick, reachable, soon
 from db.jobs import BLOCKED, ENDED, SEND_AGAIN_S, THROTTLED, Attempt, Job, Status
 from tools import references
 from tools.contract import Params, Tool
@@ -45,12 +46,37 @@ def lock(session: Session, job_id: UUID) -> Job | None:
     return session.get(Job, job_id, with_for_update={"of": Job, "key_share": True}, populate_existing=True)
 
 
+def lock_all(session: Session, job_ids: Iterable[UUID]) -> dict[UUID, Job]:
+    """Lock jobs in the order of their ids, so that two who lock some of the same never wait for each other."""
+    wanted = select(Job).where(Job.id.in_(list(job_ids))).order_by(Job.id)
+    locked = wanted.with_for_update(of=Job, key_share=True).execution_options(populate_existing=True)
+    return {job.id: job for job in session.scalars(locked)}
+
+
 def claim_due(limit: int) -> list[UUID]:
-    """Take due jobs under a lease; several watchers never get the same."""
-    due = select(Job.id).where(Job.due_at <= soon(0)).order_by(Job.due_at).limit(limit)
-    claimed = update(Job).where(Job.id.in_(due.with_for_update(skip_locked=True))).values(due_at=soon(LEASE_S))
-    with transaction() as session:
-        return list(session.scalars(claimed.returning(Job.id).execution_options(synchronize_session=False)))
+    """Take due jobs, but those at RunPod (db.crowd), under a lease; several watchers never get the same."""
+    with reachable(), quick().connect() as connection:
+        return list(connection.scalars(claiming(), {"most": limit}))
+
+
+@cache
+def claiming() -> ReturningUpdate[UUID]:
+    """Make the statement that takes due jobs, once."""
+    return take(not_(far()))
+
+
+def take(wanted: ColumnElement[bool]) -> ReturningUpdate[UUID]:
+    """Make a statement that takes `most` of the due jobs that are wanted, the longest due first."""
+    # By the clock at the statement's start: one that goes on would be read anew for each job that is not due.
+    due = select(Job.id).where(Job.due_at <= func.statement_timestamp(), wanted).order_by(Job.due_at)
+    first = due.limit(bindparam("most", type_=Integer)).with_for_update(skip_locked=True, key_share=True, of=Job)
+    return update(Job).where(Job.id.in_(first)).values(due_at=soon(LEASE_S)).returning(Job.id)
+
+
+def far() -> ColumnElement[bool]:
+    """Say in SQL that a job goes on at RunPod, or is to: what it needs is done for many at once."""
+    live = select(Attempt.id).where(Attempt.job_id == Job.id, Attempt.ended_at.is_(None))
+    return and_(Job.status == "processing", live.where(Attempt.endpoint.is_not(None)).exists())
 
 
 def look_up(session: Session, tool: Tool, params: Params) -> dict[str, dict[str, Any]]:
@@ -84,16 +110,19 @@ def check_ids(session: Session, steps: Sequence[Ready]) -> None:
 
 def end(
     session: Session, job: Job, status: Status, *, result: dict[str, Any] | None = None,
-    error: dict[str, Any] | None = None, outcome: dict[str, Any] | None = None,
+    error: dict[str, Any] | None = None, outcome: dict[str, Any] | None = None, free: bool = True,
 ) -> bool:  # fmt: skip
-    """End a locked job, and with it what it blocks or what can no longer run. False if it had ended."""
+    """End a locked job, and with it what it blocks or what can no longer run. False if it had ended.
+
+    Without `free`, whoever ends many jobs lets those come that wait for their places.
+    """
     was_in_flight = job.status == "processing"
     if not job.end(status, result=result, error=error, outcome=outcome):
         return False
     if status != "completed":
         drop_downstream(session, job.id)
-    if was_in_flight:
-        free_place(session, job.tool)
+    if was_in_flight and free:
+        free_places(session, [job.tool])
     if any(attempt.stop_at is not None for attempt in job.attempts):
         call_watchers(session)
     if job.flow_id:
@@ -119,6 +148,19 @@ def downstream(job_id: UUID) -> Any:
     after = select(Job.id).where(waits, Job.upstream.contains([job_id])).cte(recursive=True)
     further = select(Job.id).join(after, and_(waits, Job.upstream.contains(array([after.c.id]))))
     return select(after.union(further).c.id)
+
+
+def read_end(job_id: UUID) -> tuple[Any, Any] | None:
+    """Read the error and the result of a job that has ended: nothing changes them any more, so no row is locked."""
+    with reachable(), quick().connect() as connection:
+        row = connection.execute(reading_end(), {"ended_id": job_id}).one_or_none()
+    return (row.error, row.result) if row else None
+
+
+@cache
+def reading_end() -> Select[Any, Any]:
+    """Make that statement, once."""
+    return select(Job.error, Job.result).where(Job.id == bindparam("ended_id"), Job.status.in_(ENDED))
 
 
 def settle(job_id: UUID) -> None:
@@ -186,13 +228,6 @@ def put_off(job: Job) -> None:
     job.due_at = again
 
 
-def look_again(session: Session, attempt_id: UUID, seconds: float) -> None:
-    """Make the job of a live attempt due again in so many seconds; one that was called for meanwhile is due now."""
-    live = select(Attempt.job_id).where(Attempt.id == attempt_id, Attempt.ended_at.is_(None))
-    going = update(Job).where(Job.id.in_(live), Job.status == "processing", Job.due_at > soon(0))
-    session.execute(going.values(due_at=soon(seconds), sends=0))
-
-
 def poison(session: Session, job: Job) -> None:
     """End a locked job that has killed enough workers."""
     end(session, job, "failed", error=Poisoned().problem())
@@ -216,10 +251,11 @@ def count_members(session: Session, job_id: UUID) -> int | None:
     return len(found.members) if found and set(found.members) == set(found.upstream) else None
 
 
-def free_place(session: Session, tool: str) -> None:
-    """Let the next throttled job of this tool come."""
-    if session.execute(next_in_line(), {"freed_tool": tool}).all():
-        call_watchers(session)
+def free_places(session: Session, tools: Iterable[str]) -> None:
+    """Let as many throttled jobs come as have ended, each for one of its tool."""
+    for tool, places in Counter(tools).items():
+        if session.execute(next_in_line(), {"freed_tool": tool, "places": places}).all():
+            call_watchers(session)
 
 
 def call_watchers(session: Session) -> None:
@@ -229,10 +265,11 @@ def call_watchers(session: Session) -> None:
 
 @cache
 def next_in_line() -> ReturningUpdate[UUID]:
-    """Make the statement that each end of a job runs, once."""
+    """Make the statement that the ends of jobs run, once."""
     held = select(Job.id).where(
         Job.tool == bindparam("freed_tool"), Job.status == "pending", Job.stage == THROTTLED, Job.due_at > soon(1)
     )  # fmt: skip
-    first = held.order_by(Job.priority, Job.created_at).limit(1).with_for_update(skip_locked=True)
+    first = held.order_by(Job.priority, Job.created_at).limit(bindparam("places", type_=Integer))
+    first = first.with_for_update(skip_locked=True)
     freed = update(Job).where(Job.id.in_(first)).values(due_at=soon(0)).returning(Job.id)
     return freed.execution_options(synchronize_session=False)

@@ -1,11 +1,14 @@
 """Attempts at RunPod: who may send one, what was heard of it, and whether it has stopped."""
 
 from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import Float, Integer, Select, bindparam, cast, func, or_, select, text, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
-from db import attempts, life, suspicions
+from db import life, suspicions
 from db.base import quick, reachable, soon, transaction
 from db.jobs import Attempt, Job
 
@@ -31,15 +34,23 @@ class Meter:
     worker: str | None = None
 
 
-def may_send(attempt_id: UUID) -> bool:
-    """Take the right to send an attempt that no remote is known to have; two never have it at once."""
+@dataclass(frozen=True)
+class Told:
+    """What a remote tells of an attempt that goes on: how far it is (0 to 1), and what it does."""
+
+    progress: float
+    stage: str
+
+
+def may_send(*attempt_ids: UUID) -> set[UUID]:
+    """Take the right to send attempts that no remote is known to have; two never have it at once."""
     free = or_(Attempt.beat_at.is_(None), Attempt.beat_at < soon(-SEND_S))
     intent = update(Attempt).where(
-        Attempt.id == attempt_id, Attempt.remote_id.is_(None), Attempt.ended_at.is_(None), free
+        Attempt.id.in_(attempt_ids), Attempt.remote_id.is_(None), Attempt.ended_at.is_(None), free
     )  # fmt: skip
     with reachable(), quick().connect() as connection:
-        taken = connection.execute(intent.values(beat_at=soon(0), sends=Attempt.sends + 1).returning(Attempt.id))
-        return taken.one_or_none() is not None
+        taken = intent.values(beat_at=soon(0), sends=Attempt.sends + 1).returning(Attempt.id)
+        return set(connection.scalars(taken))
 
 
 def give_back(attempt_id: UUID) -> None:
@@ -47,12 +58,6 @@ def give_back(attempt_id: UUID) -> None:
     intent = update(Attempt).where(Attempt.id == attempt_id, Attempt.remote_id.is_(None))
     with reachable(), quick().connect() as connection:
         connection.execute(intent.values(beat_at=None))
-
-
-def hear(attempt_id: UUID, progress: float, stage: str) -> "Since":
-    """Note that the remote knows the attempt, and how far it is (0 to 1); say how old it is."""
-    attempts.beat(attempt_id, progress, stage)
-    return since(attempt_id)
 
 
 @dataclass(frozen=True)
@@ -66,12 +71,15 @@ class Since:
 
 def since(attempt_id: UUID) -> Since:
     """Read how old an attempt is, by the database's clock."""
-    age, heard = (func.extract("epoch", soon(0) - moment) for moment in (Attempt.created_at, Attempt.beat_at))
-    late = func.coalesce(Job.start_by < soon(0), text("false"))
-    known = select(age, func.coalesce(heard, age), late).join(Job, Job.id == Attempt.job_id)
     with reachable(), quick().connect() as connection:
-        row = connection.execute(known.where(Attempt.id == attempt_id)).one()
-    return Since(float(row[0]), float(row[1]), bool(row[2]))
+        return Since(*connection.execute(ages().where(Attempt.id == attempt_id)).one())
+
+
+def ages(*more: Any) -> Select[Any]:
+    """Select how old attempts are, and more of what is known of them."""
+    age, heard = (cast(func.extract("epoch", soon(0) - at), Float) for at in (Attempt.created_at, Attempt.beat_at))
+    late = func.coalesce(Job.start_by < soon(0), text("false"))
+    return select(age, func.coalesce(heard, age), late, *more).join_from(Attempt, Job, Job.id == Attempt.job_id)
 
 
 def usual_s(tool: str) -> float | None:
@@ -86,22 +94,37 @@ def usual_s(tool: str) -> float | None:
 
 def call(attempt_id: UUID) -> None:
     """Have an attempt looked at now. One that has ended, or is due anyway, needs nobody."""
-    live = select(Attempt.job_id).where(Attempt.id == attempt_id, Attempt.ended_at.is_(None))
+    with reachable(), quick().connect() as connection:
+        connection.execute(calling(), {"called_id": attempt_id})
+
+
+@cache
+def calling() -> Select[Any]:
+    """Make the statement that each doorbell of a remote runs, once. The watchers hear only of what it changed."""
+    live = select(Attempt.job_id).where(Attempt.id == bindparam("called_id"), Attempt.ended_at.is_(None))
     waiting = update(Job).where(Job.id.in_(live), Job.status == "processing", Job.due_at > soon(0))
-    with transaction() as session:
-        called = waiting.values(due_at=soon(0)).execution_options(synchronize_session=False).returning(Job.id)
-        if session.execute(called).all():
-            life.call_watchers(session)
+    called = waiting.values(due_at=soon(0)).returning(Job.id).cte("called")
+    return select(func.pg_notify(life.DUE_CHANNEL, "")).select_from(called)
 
 
 def claim_stops(limit: int) -> list[Attempt]:
     """Take attempts that a remote must be told to stop; one that is not, is taken again soon."""
-    due = select(Attempt.id).where(Attempt.stop_at <= soon(0), Attempt.ended_at > soon(-STOP_WITHIN_S))
-    first = due.order_by(Attempt.stop_at).limit(limit).with_for_update(skip_locked=True)
-    claimed = update(Attempt).where(Attempt.id.in_(first))
+    with reachable(), quick().connect() as connection:
+        ids = connection.scalars(claiming_stops(), {"most": limit}).all()
+    if not ids:
+        return []
     with transaction() as session:
-        taken = claimed.values(stop_at=soon(STOP_AGAIN_S)).execution_options(synchronize_session=False)
-        return list(session.scalars(taken.returning(Attempt)))
+        return list(session.scalars(select(Attempt).where(Attempt.id.in_(ids))))
+
+
+@cache
+def claiming_stops() -> ReturningUpdate[UUID]:
+    """Make the statement that takes them, once."""
+    due = select(Attempt.id).where(
+        Attempt.stop_at <= func.statement_timestamp(), Attempt.ended_at > soon(-STOP_WITHIN_S)
+    )
+    first = due.order_by(Attempt.stop_at).limit(bindparam("most", type_=Integer)).with_for_update(skip_locked=True)
+    return update(Attempt).where(Attempt.id.in_(first)).values(stop_at=soon(STOP_AGAIN_S)).returning(Attempt.id)
 
 
 def stopped(attempt_id: UUID) -> None:

@@ -22,7 +22,7 @@ from embedded import postgres, seaweed, valkey
 from embedded.house import REPLACED_BY, House
 from embedded.ports import HOST, is_free
 from settings import settings
-from tasks.remotes import endpoint
+from tasks.remotes import endpoint, wire
 from tools import catalog
 from tools.errors import Unavailable
 
@@ -201,7 +201,7 @@ def runpod() -> Iterator[Finding]:
         if tool not in catalog.TOOLS:
             yield Finding("runpod", ok=False, words=f"there is no tool {tool}: correct RUNPOD_ENDPOINTS.")
             continue
-        match endpoint.health(name):
+        match wire.wait(endpoint.health(name)):
             case {"jobs": jobs, "workers": workers}:
                 yield Finding("runpod", ok=True, words=f"{tool} on {name}: workers {workers}, jobs {jobs}"[:150])
             case reply:

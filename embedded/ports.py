@@ -1,6 +1,7 @@
 """Which ports the embedded servers listen on: chosen free once, kept as long as they stay free."""
 
 import json
+import secrets
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,9 @@ from pathlib import Path
 from tools.errors import Unavailable
 
 HOST = "127.0.0.1"
+
+#: Ports that nobody is given unasked: on Linux those for outgoing connections begin at 32768, elsewhere higher.
+LOWEST, HIGHEST = 20_000, 32_767
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,14 @@ def choose(names: tuple[str, ...], kept: Path, wishes: Wishes) -> dict[str, int]
 
 
 def any_free(taken: set[int]) -> int:
-    """Ask the kernel for a port that is free now and not among `taken`."""
+    """Find a port that is free now and not among `taken`.
+
+    Not one that the kernel would choose: it takes from the same ones for connections that go out, and whoever connects
+    may have it before our server has begun to listen.
+    """
     while True:
-        with socket.socket() as listener:
-            listener.bind((HOST, 0))
-            port: int = listener.getsockname()[1]
-        if port not in taken:
+        port = LOWEST + secrets.randbelow(HIGHEST - LOWEST + 1)
+        if port not in taken and is_free(port):
             return port
 
 

@@ -2,8 +2,11 @@
 
 from uuid import UUID
 
-from db import life, suspicions
-from db.base import transaction
+from sqlalchemy.orm import Session
+
+from db import crowd, life, suspicions
+from db.base import soon, transaction
+from db.crowd import Heard
 from db.jobs import Job
 from tasks import ending
 from tasks.remotes import queue
@@ -28,9 +31,8 @@ def follow(job: Job, answer: Answer) -> None:
         case Taken(remote_id, again_s):
             if remote_id != attempt.remote_id:
                 note(job.id, attempt.id, remote_id, again_s)
-        case Running(again_s):
-            with transaction() as session:
-                life.look_again(session, attempt.id, again_s)
+        case Running(again_s, told):
+            crowd.hear([Heard(job.id, attempt.id, again_s, told)])
         case Ended(outcome, meter):
             ending.conclude(job.id, attempt.id, ending.confirm(outcome), meter)
         case Lost():
@@ -58,19 +60,22 @@ def replace(job_id: UUID, attempt_id: UUID) -> None:
             return
         lost = job.attempt
         if fresh := job.lose(endpoint_of(job.tool)):
-            name(job)
+            name(session, job)
             session.flush()
             session.refresh(lost)  # the database has told the time of its end, which is read below
         else:
             life.poison(session, job)
-    if fresh:
-        submit(job)
-    else:
+    if not fresh:
         ending.send(job)
+    elif fresh.endpoint is None:
+        submit(job)
 
 
-def name(job: Job) -> None:
-    """Write down what our own queue will call the new attempt; RunPod names it only when it takes it."""
+def name(session: Session, job: Job) -> None:
+    """Write down what our own queue will call a new attempt; RunPod names it only when the watcher has submitted it."""
     attempt = live(job)
     if attempt.endpoint is None:
         job.submitted(queue.name(attempt.id), queue.first_look_s(job))
+    else:
+        job.due_at = soon(0)
+        life.call_watchers(session)

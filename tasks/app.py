@@ -1,5 +1,6 @@
 """The Celery app, and how a job's message is sent."""
 
+import json
 import logging
 from time import monotonic
 from typing import Any
@@ -49,7 +50,7 @@ class House(Celery):
         return super().send_task(name, args, kwargs, **options)
 
 
-app = House("packshot", include=["tasks.run", "tasks.handle", "tasks.strangers"])
+app = House("packshot", include=["tasks.run", "tasks.handle", "tasks.strangers", "tasks.parking"])
 app.config_from_object("celeryconfig")
 app.set_default()
 
@@ -66,6 +67,19 @@ class Sender:
             return False
         message = app.signature(signature or {"task": f"tasks.{tool}", "options": {"task_id": str(job_id)}})
         return self.attempt(lambda: message.apply_async(known=True, queue=queue, ignore_result=False))
+
+    def first_waiting(self, queue: str) -> UUID | None:
+        """Read whose message is the next that a worker takes; None if no message waits, or none of a job's."""
+        backend: Any = app.backend  # the same Redis
+        if monotonic() < self.paused_until:
+            return None
+        try:
+            message = backend.client.lindex(queue, -1)
+        except backend.connection_errors as error:
+            self.paused_until = monotonic() + PAUSE_S
+            logger.warning("the broker is away, jobs wait in the database: %s", error)
+            return None
+        return canvas.read_id(json.loads(message)["headers"].get("id")) if message else None
 
     def attempt(self, publish: Any) -> bool:
         """Publish, and take a pause if that fails."""

@@ -61,6 +61,15 @@ def remember(app: Celery, message: Message) -> None:
         intake.remember(list(found.jobs.values()), root=message.root)
 
 
+def announce(body: Signature, members: Sequence[str]) -> None:
+    """Turn a chord's body, and what follows it, into rows that know all members, before the first of them is sent."""
+    known = [member for member in map(read_id, members) if member]
+    made = Plan(read_id((body.get("options") or {}).get("root_id")) or (known[0] if known else uuid4()))
+    place(made, body, Spot(members=known, shared=True))
+    if made.jobs:
+        intake.remember(list(made.jobs.values()), root=False)
+
+
 def plan(app: Celery, message: Message) -> Plan:
     """Find the jobs that a message stands for, its own and those that follow."""
     options = message.options

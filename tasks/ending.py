@@ -1,9 +1,9 @@
 """How a job ends: by its outcome, by its caller, or by the clock; and how its canvas hears of it."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
@@ -33,19 +33,44 @@ def transition() -> Iterator[Session]:
         sender.send(job_id, tool, None)
 
 
+@dataclass(frozen=True)
+class Found:
+    """What an attempt came to, and what it took; None = as our own machines count it."""
+
+    job_id: UUID
+    attempt_id: UUID
+    outcome: Outcome
+    meter: Meter | None = None
+
+
 def conclude(job_id: UUID, attempt_id: UUID, outcome: Outcome, meter: Meter | None = None) -> None:
     """End a job by what its attempt came to and cost, and send it on. A second time is harmless."""
+    for job in conclude_all([Found(job_id, attempt_id, outcome, meter)]):
+        if job:
+            send(job)
+
+
+def conclude_all(found: Sequence[Found]) -> list[Job | None]:
+    """End jobs by what their attempts came to; gives those that must be sent on, in the same order."""
     with transition() as session:
-        job = life.lock(session, job_id)
-        if job is None:
-            return
-        if job.attempt is None or job.attempt.id != attempt_id:
-            if outcome.file and outcome.file.r2_path != read_file(job.outcome):
-                suspicions.suspect(session, job_id, attempt_id, suspicions.LATE_OUTCOME)
-            return
-        job.charge(attempt_id, **asdict(meter or own_meter(outcome)))
-        close(session, job, outcome)
-    send(job)
+        jobs = life.lock_all(session, [one.job_id for one in found])
+        course.lock_all(session, [job.flow_id for job in jobs.values() if job.flow_id])
+        ended = [jobs[one.job_id] if finish(session, jobs.get(one.job_id), one) else None for one in found]
+        life.free_places(session, [job.tool for job in ended if job])
+    return ended
+
+
+def finish(session: Session, job: Job | None, found: Found) -> bool:
+    """End a locked job, if this is what its own attempt came to."""
+    if job is None:
+        return False
+    if job.attempt is None or job.attempt.id != found.attempt_id:
+        if found.outcome.file and found.outcome.file.r2_path != read_file(job.outcome):
+            suspicions.suspect(session, found.job_id, found.attempt_id, suspicions.LATE_OUTCOME)
+        return False
+    job.charge(found.attempt_id, **asdict(found.meter or own_meter(found.outcome)))
+    close(session, job, found.outcome)
+    return True
 
 
 def read_file(outcome: dict[str, Any] | None) -> str | None:
@@ -77,11 +102,11 @@ STATUSES: dict[str, Status] = {Cancelled.code: "cancelled", Expired.code: "expir
 
 
 def close(session: Session, job: Job, outcome: Outcome) -> None:
-    """Write the end of a locked job."""
+    """Write the end of a locked job, whose place is freed later."""
     told = outcome.model_dump(mode="json")
     if outcome.error or outcome.file is None:
         status = STATUSES.get((outcome.error or {}).get("code", ""), "failed")
-        life.end(session, job, status, error=outcome.error or NoOutput().problem(), outcome=told)
+        life.end(session, job, status, error=outcome.error or NoOutput().problem(), outcome=told, free=False)
         return
     tool = catalog.find(job.tool)
     known = {"job_id": str(job.id), "status": "completed", "duration_seconds": round(outcome.seconds, 3)}
@@ -90,7 +115,7 @@ def close(session: Session, job: Job, outcome: Outcome) -> None:
         known["model_id"] = models.complete(session, job.id, outcome.file.r2_path)
     params = tool.check(outcome.params)
     job.params = params.model_dump(mode="json")
-    life.end(session, job, "completed", result=tool.answer(params, **known), outcome=told)
+    life.end(session, job, "completed", result=tool.answer(params, **known), outcome=told, free=False)
 
 
 def places(tool: Tool, r2_path: str) -> dict[str, str]:

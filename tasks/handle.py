@@ -3,6 +3,7 @@
 import logging
 import socket
 from threading import Event, Thread
+from time import monotonic
 from typing import Any, Self
 from uuid import UUID
 
@@ -27,10 +28,13 @@ NEWS_S = 0.5
 @app.task(name="tasks.handle", bind=True, acks_late=False, ignore_result=True)
 def handle(self: Any, attempt_id: str) -> None:
     """Claim an attempt, do it, and write down what it came to."""
+    asked_at = monotonic()
     told = attempts.claim(UUID(attempt_id), f"{socket.gethostname()}:{self.request.hostname}")
     if told is None:
         raise Ignore
     with Pulse(UUID(attempt_id)) as pulse:
+        if monotonic() - asked_at > NEWS_S and not pulse.beat():
+            raise Ignore  # this process stood still, and was given up meanwhile: another may have done it by now
         outcome = do(told, pulse)
         pulse.insist(lambda: attempts.finish(UUID(attempt_id), outcome.model_dump(mode="json")))
     try:
@@ -78,13 +82,14 @@ class Pulse:
         self.progress, self.stage = progress, stage
         self.news.set()
 
-    def beat(self) -> None:
-        """Beat once; an ended row means stop. A database that is away is no reason to."""
+    def beat(self) -> bool:
+        """Beat once; False: an ended row means stop. A database that is away is no reason to."""
         try:
             if not attempts.beat(self.attempt_id, self.progress, self.stage):
                 self.stop.set()
         except Unavailable as error:
             logger.warning("no beat for %s: %s", self.attempt_id, error)
+        return not self.stop.is_set()
 
     def insist(self, write: Any) -> None:
         """Write what was paid for, however long the database is away."""

@@ -45,7 +45,8 @@ class ToolTask(Task[Any, Any]):
             raise TypeError(f"{self.tool.name} runs as a job: call .delay(…) or .s(…)")
         try:
             root_id = read_id(request.root_id) or UUID(request.id)  # other people's tasks may have any id
-            result = advance(Call(self.tool, UUID(request.id), root_id, upstream, given, self.park))
+            resumed = (request.delivery_info or {}).get("routing_key") == "resume"
+            result = advance(Call(self.tool, UUID(request.id), root_id, upstream, given, self.park, resumed))
         except Unavailable as error:
             raise self.retry(exc=error, countdown=AGAIN_S, known=True) from error  # type: ignore[call-arg]  # options are passed on
         if result is None:
@@ -88,6 +89,8 @@ class Call:
     upstream: tuple[Any, ...]
     given: dict[str, Any]
     park: Callable[[], dict[str, Any]]
+    #: It says that the job has ended.
+    resumed: bool = False
 
 
 def advance(call: Call) -> dict[str, Any] | None:
@@ -97,15 +100,22 @@ def advance(call: Call) -> dict[str, Any] | None:
         ToolError: the job has ended otherwise.
         Unavailable: try again later.
     """
+    if call.resumed and (ended := life.read_end(call.job_id)):
+        return answer(*ended)
     # A message that says something is most likely the first: what it says is bound before the row is locked.
     job, attempt = step(call, prepare(call) if call.given or call.upstream else None)
     if job.status == "pending" and job.params is None:
         job, attempt = step(call, prepare(call))
-    if attempt:
+    if attempt and attempt.endpoint is None:  # the watcher speaks to RunPod: for many at once, and no thread waits
         answers.submit(job)
-    if job.error:
-        raise recall(job.error)
-    return job.result
+    return answer(job.error, job.result)
+
+
+def answer(error: dict[str, Any] | None, result: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Answer as a job has ended, or None."""
+    if error:
+        raise recall(error)
+    return result
 
 
 @dataclass(frozen=True)
@@ -194,7 +204,7 @@ def begin(session: Session, job: Job, call: Call) -> Attempt | None:
     if tool.trains:
         models.expect(session, job.id, params.model_dump())
     attempt = job.start(job.params or {}, found, call.park(), endpoint_of(tool.name))
-    answers.name(job)
+    answers.name(session, job)
     return attempt
 
 

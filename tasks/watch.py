@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from math import inf
@@ -16,11 +16,11 @@ from uuid import UUID
 
 import psycopg2
 
-from db import clock, life, listen, runs, watchers
+from db import clock, crowd, life, listen, runs, unsent, watchers
 from db.base import transaction
 from db.jobs import Attempt, Job
 from settings import settings
-from tasks import ending, upkeep
+from tasks import ending, pilot, upkeep
 from tasks.answers import look, submit
 from tasks.app import sender
 from tasks.remotes import choice
@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at what is due, when nobody calls; and between two heartbeats.
 LOOK_S, BEAT_S = 1.0, 5.0
+
+#: The fewest seconds between two looks however often somebody calls: at RunPod, and at all else.
+SHORTEST_S, NEAR_S = 0.03, 0.1
 
 #: Seconds between two rounds of upkeep, and when there was more to do than one round does.
 CHORES_S, MORE_CHORES_S = 60.0, 5.0
@@ -130,31 +133,62 @@ def await_clock(over: Event) -> None:
 def watch(over: Event, pool: ThreadPoolExecutor) -> None:
     """Claim what is due and have it seen to; a slow one holds up nobody, and whatever fails is due again."""
     name, beaten, ear = f"{socket.gethostname()}:{os.getpid()}", 0.0, Ear()
-    chores = Chores()
-    busy: set[Future[None]] = set()
+    near, flight = Near(pool), pilot.Pilot()
     logger.info("watching as %s", name)
     while not over.is_set():
         try:
             if monotonic() - beaten > BEAT_S:
                 watchers.beat(name)
                 beaten = monotonic()
-            claimed = claim(BATCH - len(busy)) if len(busy) < BATCH else []
-            claimed += chores.due()
+            again_s = near.go()
+            far = claim_far(flight.room) if flight.room > 0 else []
+            flight.take(far)
         except ToolError as error:
             logger.warning("%s", error)
             over.wait(LOOK_S)
             continue
-        busy = {one for one in busy if not one.done()} | {pool.submit(see_to, *due) for due in claimed}
-        if len(busy) >= BATCH:
-            wait(busy, LOOK_S, FIRST_COMPLETED)
-        elif not claimed:
-            ear.wait(LOOK_S)
+        if not far and flight.room > 0:
+            ear.wait(again_s)
+        over.wait(SHORTEST_S)  # a crowd calls one by one, and is taken many at once
+    flight.land()
+
+
+class Near:
+    """What is seen to one by one, in a thread each: all but the attempts at RunPod."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self.pool, self.chores = pool, Chores()
+        self.busy: set[Future[None]] = set()
+        self.next_at = monotonic()
+
+    def go(self) -> float:
+        """Have it seen to, unless that was done just now; gives the seconds after which to go again."""
+        if (left_s := self.next_at - monotonic()) > 0:
+            return left_s
+        self.busy = {one for one in self.busy if not one.done()}
+        room = BATCH - len(self.busy)
+        claimed = [*(claim(room) if room > 0 else []), *self.chores.due()]
+        self.busy |= {self.pool.submit(see_to, *due) for due in claimed}
+        self.next_at = monotonic() + NEAR_S
+        return NEAR_S if claimed or room <= 0 else LOOK_S
+
+
+def spare() -> None:
+    """Send no job again whose message only waits in a long queue: in the order of the queue, it is yet to come."""
+    if unsent.exist() and (first := sender.first_waiting("main")):
+        unsent.put_off(first)
 
 
 def claim(limit: int) -> list[Due]:
     """Claim what is due: attempts to be stopped, since they are paid for, and jobs."""
+    spare()
     stops = [(f"the stop of {attempt.id}", partial(stop, attempt)) for attempt in runs.claim_stops(limit)]
     return [*stops, *((f"job {job_id}", partial(tend, job_id)) for job_id in life.claim_due(limit))]
+
+
+def claim_far(limit: int) -> list[pilot.Due]:
+    """Claim what is due at RunPod."""
+    return [(job, since, needed(job, late=since.late)) for job, since in crowd.claim_due(limit)]
 
 
 def see_to(what: str, do: Callable[[], None]) -> None:

@@ -1,5 +1,6 @@
 """The house with one more tool, `nap`, and with tasks that are not ours: what tests and benchmarks run."""
 
+import time
 from typing import Any
 
 from celery.local import Proxy
@@ -9,7 +10,7 @@ from tasks.app import app
 from tests.nap import DIARY, NAP
 from tests.noop import NOOP
 
-__all__ = ["DIARY", "NAP", "NOOP", "app", "fail", "nap", "note", "pass_on"]
+__all__ = ["DIARY", "NAP", "NOOP", "app", "fail", "nap", "note", "pass_on", "rest"]
 
 nap: Any = Proxy(lambda: app.tasks["tasks.nap"])
 
@@ -24,6 +25,12 @@ def pass_on(*handed: Any) -> Any:
 def fail(*_: Any) -> None:
     """Fail, as any task of a user might."""
     raise ValueError("a task of yours failed")
+
+
+@app.task(name="foreign.rest")
+def rest(seconds: float) -> None:
+    """Take its time in a worker, as a task of a user may and none of ours does."""
+    time.sleep(seconds)
 
 
 @app.task(name="foreign.note")

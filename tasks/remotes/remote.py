@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from db.jobs import Attempt, Job
-from db.runs import Meter
+from db.runs import Meter, Told
 from tools.outcome import Outcome
 
 
@@ -18,9 +18,10 @@ class Taken:
 
 @dataclass(frozen=True)
 class Running:
-    """It waits or runs, or is not to be reached; look again in so many seconds."""
+    """It waits or runs, or is not to be reached; look again in so many seconds. With what it told of itself."""
 
     again_s: float
+    told: Told | None = None
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,21 @@
 """RunPod as a remote: an attempt is a job on an endpoint; who runs it, and what it came to, is also in the bucket."""
 
+import asyncio
 import logging
 from functools import cache
-from time import monotonic
 from typing import Any
 
 from db import runs
 from db.jobs import Attempt, Job
-from db.runs import Meter
+from db.runs import Meter, Since, Told
 from storage import claims
-from tasks.remotes import endpoint, hook, reading
+from tasks.remotes import endpoint, hook, reading, wire
 from tasks.remotes.endpoint import Gone
+from tasks.remotes.lore import lore
 from tasks.remotes.pace import SHORTEST_S, Tokens, pace_s
 from tasks.remotes.reading import Elsewhere, Going, Over
 from tasks.remotes.remote import Answer, Ended, Lost, Running, Taken, live
+from tasks.remotes.wire import Together
 from tools import catalog
 from tools.errors import Expired
 
@@ -28,8 +30,8 @@ GRACE_S = 60
 #: The longest that RunPod keeps a job, in seconds.
 LONGEST_TTL_S = 7 * 24 * 3600
 
-#: Seconds after which RunPod is asked again when it did not answer, and for which what was learned is believed.
-TROUBLE_S, LEARN_S = 5, 60
+#: Seconds after which RunPod is asked again when it did not answer.
+TROUBLE_S = 5
 
 #: What an attempt came to that nobody began in time.
 EXPIRED = reading.empty({}, Expired().problem())
@@ -37,21 +39,47 @@ EXPIRED = reading.empty({}, Expired().problem())
 
 def submit(job: Job) -> Answer:
     """Give the job's attempt to its endpoint; again only under the same id, and when nobody is known to have it."""
+    lore.learn([job.tool])
+    return wire.wait(give(job))
+
+
+def look(job: Job) -> Answer:
+    """Ask how the attempt is. Where RunPod does not answer, nothing is concluded."""
+    lore.learn([job.tool])
+    return wire.wait(ask(job, runs.since(live(job).id)))
+
+
+async def give(job: Job) -> Answer:
+    """Submit, beside many others."""
     attempt = live(job)
-    if attempt.sends and (known := find(attempt)):
+    if attempt.sends and (known := await asyncio.to_thread(find, attempt)):
         return known
-    if not runs.may_send(attempt.id):
+    if not await may_send(attempt.id):
         return Running(UNCLEAR_S)
-    match endpoint.run(where(attempt), body(job, attempt)):
+    match await endpoint.run(where(attempt), body(job, attempt)):
         case {"id": str(remote_id)}:
-            return Taken(remote_id, pace_s(0, usual_s(job.tool)))
+            return Taken(remote_id, wait_s(job, attempt, 0))
         case endpoint.Refused(again_s, why):
             logger.warning("RunPod did not take attempt %s: %s", attempt.id, why)
-            runs.give_back(attempt.id)
-            return Ended(EXPIRED) if runs.since(attempt.id).late else Running(again_s)
+            return await asyncio.to_thread(give_back, attempt, again_s)
         case reply:
             logger.warning("RunPod may have attempt %s or not: %s", attempt.id, reply)
             return Running(UNCLEAR_S * 2.0 ** min(attempt.sends, 5))
+
+
+def give_back(attempt: Attempt, again_s: float) -> Answer:
+    """Let it be sent again, unless it has waited for too long."""
+    runs.give_back(attempt.id)
+    return Ended(EXPIRED) if runs.since(attempt.id).late else Running(again_s)
+
+
+def send_any(attempts: list[Any]) -> list[bool]:
+    """Take the right to send, for many at once."""
+    mine = runs.may_send(*attempts)
+    return [one in mine for one in attempts]
+
+
+may_send = Together(send_any)
 
 
 def body(job: Job, attempt: Attempt) -> dict[str, Any]:
@@ -81,12 +109,12 @@ def find_end(attempt: Attempt) -> Ended | None:
     return Ended(outcome, Meter(execution_ms=round(outcome.seconds * 1000))) if outcome else None
 
 
-def look(job: Job) -> Answer:
-    """Ask how the attempt is. Where RunPod does not answer, nothing is concluded."""
+async def ask(job: Job, since: Since) -> Answer:
+    """Look, beside many others."""
     attempt = live(job)
     if not tokens(where(attempt)).take():
         return Running(1.0)
-    match endpoint.status(where(attempt), str(attempt.remote_id)):
+    match await endpoint.status(where(attempt), str(attempt.remote_id)):
         case endpoint.Refused(again_s, why):
             logger.warning("RunPod does not say how attempt %s is: %s", attempt.id, why)
             return Running(again_s)
@@ -94,25 +122,43 @@ def look(job: Job) -> Answer:
             logger.warning("RunPod does not say how attempt %s is: %s", attempt.id, why)
             return Running(TROUBLE_S)
         case Gone():
-            return vanished(job, attempt)
+            return await asyncio.to_thread(vanished, job, attempt)
         case said:
-            return conclude(job, attempt, reading.read(said))
+            read = reading.read(said)
+            if known := plain(job, attempt, read, since):
+                return known
+            return await asyncio.to_thread(conclude, job, attempt, read, since)
 
 
-def conclude(job: Job, attempt: Attempt, read: reading.Read) -> Answer:
+def plain(job: Job, attempt: Attempt, read: reading.Read, since: Since) -> Answer | None:
+    """Say what RunPod's word alone proves; None where the bucket must be asked, too."""
+    match read:
+        case Over(outcome, sure=True, meter=meter):
+            lore.see(job.tool, since.age_s)
+            return Ended(outcome, meter)
+        case Going(progress, stage, begun) if not (is_silent(job, since) if begun else since.late):
+            return Running(wait_s(job, attempt, since.age_s), Told(progress, stage))
+        case _:
+            return None
+
+
+def is_silent(job: Job, since: Since) -> bool:
+    """Tell whether an attempt has run for so long that RunPod may not have heard of its end."""
+    return since.age_s > 2 * usual_s(job.tool)
+
+
+def conclude(job: Job, attempt: Attempt, read: reading.Read, since: Since) -> Answer:
     """Hold what RunPod says against what is in the bucket."""
     match read:
-        case Over(outcome, sure, meter):
-            return Ended(outcome if sure else claims.find_outcome(str(attempt.id)) or outcome, meter)
+        case Over(outcome, _, meter):
+            return Ended(claims.find_outcome(str(attempt.id)) or outcome, meter)
         case Elsewhere(remote_id):
             return elsewhere(attempt, remote_id)
-        case Going(progress, stage, begun):
-            since, usually_s = runs.hear(attempt.id, progress, stage), usual_s(job.tool)
-            if not begun and since.late:
-                return forestall(attempt)
-            if begun and since.age_s > 2 * usually_s and (ended := find_end(attempt)):
-                return ended  # RunPod never heard of it
-            return Running(pace_s(since.age_s, usually_s))
+        case Going(begun=False):
+            return forestall(attempt)
+        case Going() as going:
+            told = Told(going.progress, going.stage)
+            return find_end(attempt) or Running(wait_s(job, attempt, since.age_s), told)
 
 
 def forestall(attempt: Attempt) -> Answer:
@@ -154,11 +200,11 @@ def cancel(attempt: Attempt) -> bool:
 
 def stop(attempt: Attempt, remote_id: str) -> bool:
     """Have one job stopped, and ask what it cost."""
-    reply = endpoint.cancel(where(attempt), remote_id)
+    reply = wire.wait(endpoint.cancel(where(attempt), remote_id))
     if isinstance(reply, endpoint.Refused | endpoint.Unclear):
         logger.warning("RunPod did not stop attempt %s yet: %s", attempt.id, reply.why)
         return False
-    said = endpoint.status(where(attempt), remote_id)
+    said = wire.wait(endpoint.status(where(attempt), remote_id))
     if isinstance(said, dict):
         runs.charge(attempt.id, reading.read_meter(said))
     return True
@@ -169,16 +215,16 @@ def where(attempt: Attempt) -> str:
     return str(attempt.endpoint)
 
 
+def wait_s(job: Job, attempt: Attempt, age_s: float) -> float:
+    """Say in how many seconds an attempt of this age is looked at again."""
+    known, told = lore.usual_s(job.tool) is not None, hook.address(attempt.id) is not None
+    return pace_s(age_s, usual_s(job.tool), lore.under_way, known=known, told=told)
+
+
 def usual_s(tool: str) -> float:
-    """Say how long a tool takes, in seconds: as of late, or a tenth of its time limit. Learned once a minute."""
-    known_s, at = learned.get(tool, (None, -LEARN_S))
-    if monotonic() - at >= LEARN_S and (known_s := runs.usual_s(tool)) is not None:
-        learned[tool] = known_s, monotonic()
+    """Say how long a tool takes, in seconds: as of late, or a tenth of its time limit."""
+    known_s = lore.usual_s(tool)
     return catalog.find(tool).limits.timeout_s / 10 if known_s is None else known_s
-
-
-#: How long each tool takes, and when this process learned it.
-learned: dict[str, tuple[float | None, float]] = {}
 
 
 @cache

@@ -211,20 +211,6 @@ def test_each_time_it_is_put_off_for_longer_up_to_an_end() -> None:
     assert waits == [10, 20, 40, 80, 160, 320, 600, 600, 600]
 
 
-def test_only_a_live_attempt_is_looked_at_again() -> None:
-    job_id = rows.accept()
-    attempt_id = rows.start(job_id)
-    with transaction() as session:
-        life.look_again(session, attempt_id, 77)
-    assert 70 < (rows.due_in(job_id) or 0) <= 77
-    settled = rows.accept()
-    ended = rows.start(settled)
-    rows.settle(settled)
-    with transaction() as session:
-        life.look_again(session, ended, 77)
-    assert rows.due_in(settled) is None
-
-
 def test_a_poisoned_job_fails_and_says_so() -> None:
     first, second = chain(2)
     rows.start(first)

@@ -6,10 +6,11 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select, update
 
-from db import life, runs
+from db import crowd, life, runs
 from db.base import soon, transaction
+from db.crowd import Heard
 from db.jobs import Attempt, Job
-from db.runs import Meter
+from db.runs import Meter, Told
 from tests.db import rows
 
 pytestmark = pytest.mark.usefixtures("tables")
@@ -40,7 +41,7 @@ def submitted(job_id: UUID, remote_id: str = "r-1") -> None:
 
 
 def test_of_twenty_at_once_one_may_send(running: tuple[UUID, UUID]) -> None:
-    assert rows.at_once(20, lambda: runs.may_send(running[1])).count(True) == 1
+    assert rows.at_once(20, lambda: runs.may_send(running[1])).count({running[1]}) == 1
     assert attempt(running[1]).sends == 1
 
 
@@ -65,7 +66,9 @@ def test_what_has_an_id_or_an_end_is_not_sent(running: tuple[UUID, UUID]) -> Non
 def test_what_is_heard_of_an_attempt_tells_its_age(running: tuple[UUID, UUID]) -> None:
     change(running[1], created_at=soon(-100))
     assert runs.since(running[1]).silent_s == pytest.approx(100, abs=5)
-    assert runs.hear(running[1], 0.25, "sampling").age_s == pytest.approx(100, abs=5)
+    crowd.hear([Heard(*running, 77, Told(0.25, "sampling"))])
+    assert 70 < (rows.due_in(running[0]) or 0) <= 77
+    assert runs.since(running[1]).age_s == pytest.approx(100, abs=5)
     assert (rows.job(running[0]).progress, rows.job(running[0]).stage) == (0.25, "sampling")
     assert runs.since(running[1]).silent_s < 5
 
@@ -98,8 +101,7 @@ def test_a_call_for_what_has_ended_or_never_was_changes_nothing(running: tuple[U
 
 def test_a_look_that_was_under_way_does_not_undo_a_call(running: tuple[UUID, UUID]) -> None:
     runs.call(running[1])
-    with transaction() as session:
-        life.look_again(session, running[1], 100)
+    crowd.hear([Heard(*running, 100)])
     assert (rows.due_in(running[0]) or 0) <= 0
 
 

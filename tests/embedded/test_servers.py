@@ -23,6 +23,9 @@ from embedded.ports import Wishes
 from embedded.servers import servers as list_servers
 from tools.errors import Unavailable
 
+#: Where Linux tells from which ports connections go out.
+OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
 KEEP = str(Path(__file__).with_name("keep.py"))
 NOBODY = 65534
 #: Lets another Python of the same version use our packages.
@@ -131,6 +134,12 @@ def test_ports_stay_the_same_as_long_as_they_are_free(tmp_path: Path) -> None:
         second = ports.choose(("a", "b"), kept, Wishes())
     assert second["a"] != first["a"]
     assert second["b"] == first["b"]
+
+
+@pytest.mark.skipif(not OUTGOING.exists(), reason="only Linux tells which ports it takes for connections")
+def test_no_port_is_chosen_that_a_connection_may_have_before_our_server() -> None:
+    lowest, highest = map(int, OUTGOING.read_text().split())
+    assert not [port for _ in range(50) if lowest <= (port := ports.any_free(set())) <= highest]
 
 
 def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
 import requests
 from sqlalchemy import func, select, update
 
+from db import life
 from db.base import transaction
 from db.jobs import Attempt, Job
 from storage.address import parse
@@ -24,6 +26,9 @@ SECRET = "a secret of more than sixteen"
 
 #: Longer than a submission is looked for before it is made again.
 LONG_S = 400
+
+#: Seconds between two leaps of the database's time.
+LEAP_EVERY_S = 1.0
 
 seeds = itertools.count(1)
 
@@ -50,6 +55,10 @@ class Far:
     def kill(self, name: str) -> None:
         """Kill a worker and its child."""
         self.workers.pop(name).kill()
+
+    def let_go(self, job_id: str) -> None:
+        """Wait until the worker that began a job has handed it over, or tried to."""
+        wait_until(lambda: f"[{job_id}] ignored" in self.house.running["main"].said())
 
     def lose_file(self, r2_path: str) -> None:
         """Let a file vanish from the bucket."""
@@ -115,13 +124,30 @@ class Call:
         requests.post(f"{self.far.site}/api/jobs/{self.job_id}/cancel", timeout=10).raise_for_status()
 
     def hurry(self, true: Callable[[], object], patience_s: float = 30) -> None:
-        """Let the database's time run until it is true."""
+        """Let the database's time leap until it is true.
+
+        Never under a submission that goes on: a leap would end its lease, which outlasts any call to RunPod, and the
+        attempt would be handed over once more. What is due then is done at once, so the next leap can wait a little.
+        """
+        self.far.let_go(self.job_id)
+        leapt_at = 0.0
 
         def is_true() -> object:
-            self.age(LONG_S)
+            nonlocal leapt_at
+            if monotonic() - leapt_at > LEAP_EVERY_S and not self.is_being_submitted():
+                self.age(LONG_S)
+                leapt_at = monotonic()
             return true()
 
         wait_until(is_true, patience_s, lambda: repr((self.now, self.works)))
+
+    def is_being_submitted(self) -> bool:
+        """Tell whether a watcher is at it, and RunPod's name for it is not known yet."""
+        unnamed = select(Job.id).join(Attempt, Attempt.job_id == Job.id).where(
+            Job.id == UUID(self.job_id), Job.sends > 0, Attempt.ended_at.is_(None), Attempt.remote_id.is_(None)
+        )  # fmt: skip
+        with transaction() as session:
+            return session.execute(unnamed).first() is not None
 
     def age(self, seconds: float) -> None:
         """Let so much of the database's time pass for it."""
@@ -132,6 +158,7 @@ class Call:
             session.execute(
                 update(Attempt).where(Attempt.job_id == job_id).values(**past, stop_at=Attempt.stop_at - ago)
             )
+            life.call_watchers(session)
 
     def ran_once(self) -> bool:
         """Tell whether RunPod accepted each attempt once, and the handler ran once in all."""

@@ -132,10 +132,11 @@ class Routes:
 
     async def keep_time(self, _app: web.Application) -> Any:
         """Let time pass while the application lives."""
-        clock = asyncio.ensure_future(self.tick())
-        yield
-        for task in (clock, *self.hooks):
-            task.cancel()
+        async with aiohttp.ClientSession() as self.teller:
+            clock = asyncio.ensure_future(self.tick())
+            yield
+            for task in (clock, *self.hooks):
+                task.cancel()
 
     async def tick(self) -> None:
         """Let time pass."""
@@ -154,15 +155,14 @@ class Routes:
     async def call_hook(self, work: Work) -> None:
         """Call a webhook: three tries."""
         body = {**work.show(), "input": work.input, "webhook": work.webhook}
-        async with aiohttp.ClientSession() as session:
-            for _ in range(3):
-                told = Told(work.id, time.time(), 0)
-                self.cloud.told.append(told)
-                try:
-                    async with session.post(str(work.webhook), json=body) as answer:
-                        told.status = answer.status
-                except aiohttp.ClientError:
-                    told.status = -1
-                if told.status == 200:
-                    return
-                await asyncio.sleep(self.cloud.hook_gap_s)
+        for _ in range(3):
+            told = Told(work.id, time.time(), 0)
+            self.cloud.told.append(told)
+            try:
+                async with self.teller.post(str(work.webhook), json=body) as answer:
+                    told.status = answer.status
+            except aiohttp.ClientError:
+                told.status = -1
+            if told.status == 200:
+                return
+            await asyncio.sleep(self.cloud.hook_gap_s)

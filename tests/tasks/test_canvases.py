@@ -6,8 +6,11 @@ from uuid import uuid4
 import pytest
 from celery import chain, chord, group
 from redis import Redis
+from sqlalchemy import func, select
 
-from db import pages
+from db import life, pages
+from db.base import transaction
+from db.jobs import Job
 from tasks import mask, video
 from tests import rig
 from tests.conftest import wait_until
@@ -124,6 +127,20 @@ def test_a_member_that_fails_fails_the_chord() -> None:
     sent: Any = chord([nap.s(), nap.s(fate="fail")], nap.s(image_url="${0.r2_path}")).apply_async()
     (job,) = wait_for_end(sent.id)
     assert (job["status"], job["error"]["code"]) == ("cancelled", "upstream_failed")
+
+
+def test_a_chord_of_which_a_part_was_refused_is_never_taken_for_a_smaller_one() -> None:
+    with pytest.raises(InvalidInput, match="sed"):
+        chord([nap.s(seed=1), nap.s(sed=2)], nap.s(image_url="${0.r2_path}")).apply_async()
+    with transaction() as session:
+        newest = select(Job).where(func.cardinality(Job.members) > 0).order_by(Job.created_at.desc()).limit(1)
+        body = session.scalars(newest).one()
+    (member,) = body.upstream
+    assert len(body.members) == 2
+    wait_for_end(str(member))
+    with transaction() as session:
+        assert life.count_members(session, member) is None
+    assert read(body.id)["status"] == "pending"
 
 
 def test_sending_a_chain_twice_is_refused() -> None:

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
-import httpx
+import aiohttp
 import pytest
 
 from embedded.ports import HOST, any_free
 from settings import settings
-from tasks.remotes import endpoint
+from tasks.remotes import endpoint, wire
 from tasks.remotes.endpoint import Gone, Refused, Unclear, retry_after
 from tasks.remotes.pace import Tokens, pace_s
 from tests.gateway.cloud import Fault
@@ -41,12 +41,11 @@ def reach() -> Iterator[Callable[[str, str], None]]:
             patch.setenv("RUNPOD_API_KEY", key)
             patch.setenv("RUNPOD_BASE_URL", url)
             settings.cache_clear()
-            endpoint.client.cache_clear()
+            wire.close()
 
         yield go
     settings.cache_clear()
-    endpoint.client().close()
-    endpoint.client.cache_clear()
+    wire.close()
 
 
 @pytest.fixture(name="here")
@@ -57,16 +56,16 @@ def reach_gateway(gateway: Gateway, at: Callable[[str], None]) -> Gateway:
 
 
 def run() -> endpoint.Reply:
-    return endpoint.run(ENDPOINT, BODY)
+    return wire.wait(endpoint.run(ENDPOINT, BODY))
 
 
 def test_a_job_is_given_asked_about_and_cancelled(here: Gateway) -> None:
     reply = run()
     assert isinstance(reply, dict)
     remote_id = reply["id"]
-    assert endpoint.status(ENDPOINT, remote_id) == {"id": remote_id, "status": "IN_QUEUE"}
-    assert endpoint.cancel(ENDPOINT, remote_id) == {"id": remote_id, "status": "CANCELLED"}
-    health = endpoint.health(ENDPOINT)
+    assert wire.wait(endpoint.status(ENDPOINT, remote_id)) == {"id": remote_id, "status": "IN_QUEUE"}
+    assert wire.wait(endpoint.cancel(ENDPOINT, remote_id)) == {"id": remote_id, "status": "CANCELLED"}
+    health = wire.wait(endpoint.health(ENDPOINT))
     assert isinstance(health, dict)
     assert set(health) == {"jobs", "workers"}
     assert here.accepted()["a"] >= 1
@@ -74,9 +73,9 @@ def test_a_job_is_given_asked_about_and_cancelled(here: Gateway) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_what_runpod_does_not_know_is_gone() -> None:
-    assert endpoint.status(ENDPOINT, "nothing-u1") == Gone()
-    assert endpoint.cancel(ENDPOINT, "nothing-u1") == Gone()
-    assert isinstance(endpoint.run("a/wrong", BODY), Refused)
+    assert wire.wait(endpoint.status(ENDPOINT, "nothing-u1")) == Gone()
+    assert wire.wait(endpoint.cancel(ENDPOINT, "nothing-u1")) == Gone()
+    assert isinstance(wire.wait(endpoint.run("a/wrong", BODY)), Refused)
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 405, 409, 413, 422, 429])
@@ -114,7 +113,7 @@ def test_where_nobody_listens_nothing_was_accepted(at: Callable[[str], None]) ->
 
 
 def test_a_server_that_says_nothing_leaves_it_open(at: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "TIMEOUT", httpx.Timeout(0.2))
+    monkeypatch.setattr(wire, "TIMEOUT", aiohttp.ClientTimeout(0.2))
     with socket.create_server((HOST, 0)) as silent:
         at(f"http://{HOST}:{silent.getsockname()[1]}")
         assert isinstance(run(), Unclear)
@@ -124,7 +123,9 @@ def test_many_looks_at_once_share_a_few_connections(here: Gateway) -> None:
     reply: Any = run()
     seen: list[object] = []
     threads = [
-        threading.Thread(target=lambda: seen.extend(endpoint.status(ENDPOINT, reply["id"]) for _ in range(25)))
+        threading.Thread(
+            target=lambda: seen.extend(wire.wait(endpoint.status(ENDPOINT, reply["id"])) for _ in range(25))
+        )
         for _ in range(16)
     ]
     for thread in threads:
@@ -160,6 +161,16 @@ def test_the_time_to_try_again_may_be_a_date() -> None:
 
 def test_looks_are_frequent_about_the_usual_end_and_seldom_else() -> None:
     assert [pace_s(age, 12) for age in (0, 8, 12, 16, 28, 4000)] == [3, 1, 1, 1, 4, 5]
+
+
+def test_a_crowd_shares_its_looks_and_needs_few_where_ends_are_told() -> None:
+    assert [pace_s(60, 60, crowd) for crowd in (1, 800, 8000, 10**6)] == [1, 1, 10, 600]
+    assert [pace_s(60, 60, crowd, told=True) for crowd in (1, 10, 1500, 10**6)] == [1, 1, 150, 600]
+    assert [pace_s(60, 60, crowd, known=False) for crowd in (1, 400, 8000, 10**6)] == [1, 1, 20, 600]
+
+
+def test_a_crowd_is_looked_at_seldom_before_the_usual_end_and_long_after() -> None:
+    assert [pace_s(age, 150, 10_000) for age in (0, 100, 140, 150, 170, 230)] == [50, 25, 12.5, 12.5, 12.5, 20]
 
 
 def test_tokens_run_out_and_come_back() -> None:

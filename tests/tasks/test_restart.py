@@ -24,6 +24,8 @@ from tests.tasks.house import House
 
 SEND = "import sys; from tests.rig import nap; print(nap.delay(seconds=float(sys.argv[1])).id)"
 
+REST = "import sys; from tests.rig import rest; print(rest.apply_async((float(sys.argv[1]),), ignore_result=True).id)"
+
 
 @dataclass
 class Town:
@@ -54,7 +56,7 @@ class Town:
         return found == ("completed", True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def town() -> Iterator[Town]:
     """Run servers of our own, with our tables and the bucket."""
     data = Path(tempfile.mkdtemp(prefix="packshot-town-"))
@@ -67,10 +69,10 @@ def town() -> Iterator[Town]:
     shutil.rmtree(data)
 
 
-@pytest.fixture
-def house(town: Town, tmp_path: Path) -> Iterator[House]:
+@pytest.fixture(scope="module")
+def house(town: Town, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """Run the workers and the watcher there."""
-    starter = Processes(tmp_path)
+    starter = Processes(tmp_path_factory.mktemp("town"))
     yield House(starter, env=town.env)
     starter.end()
 
@@ -88,3 +90,15 @@ def test_workers_and_watcher_outlive_their_servers(town: Town, house: House) -> 
         wait_until(partial(town.has_settled, job_id), 60)
     assert set(house.written("began").values()) == {1}
     assert all(each.popen.poll() is None for each in house.running.values())
+
+
+def test_a_worker_outlives_a_broker_that_goes_while_a_task_is_in_hand(town: Town, house: House) -> None:
+    resting = town.run("-c", REST, "2").strip()
+    wait_until(lambda: f"[{resting}] received" in house.running["main"].said())
+    gone = town.stop("valkey", signal.SIGKILL)
+    wait_until(lambda: f"[{resting}] succeeded" in house.running["main"].said())
+    wait_until(lambda: "Connection to broker lost" in house.running["main"].said())
+    town.supervisor.start(gone.child)
+    later = town.run("-c", SEND, "0").strip()
+    wait_until(partial(town.has_settled, later), 60)
+    assert house.running["main"].popen.poll() is None

@@ -13,7 +13,7 @@ from db.jobs import Attempt, Job
 from settings import settings
 from storage import claims
 from storage.bucket import bucket
-from tasks.remotes import endpoint, runpod
+from tasks.remotes import runpod, wire
 from tasks.remotes.pace import Tokens
 from tasks.remotes.remote import Ended, Lost, Running, Taken, live
 from tests.db import rows
@@ -35,14 +35,14 @@ def run_gateway(database: str, s3: object) -> Iterator[Gateway]:  # noqa: ARG001
             patch.setenv(name, value)
         forget()
         yield gateway
-    endpoint.client().close()
     forget()
     gateway.stop()
 
 
 def forget() -> None:
     """Read the environment anew."""
-    for cached in (settings, endpoint.client, bucket, runpod.tokens):
+    wire.close()
+    for cached in (settings, bucket, runpod.tokens):
         cached.cache_clear()
 
 
