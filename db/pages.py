@@ -105,8 +105,8 @@ def unpack(cursor: str) -> tuple[datetime, UUID]:
         raise InvalidInput.at("cursor", "this is no cursor of ours: take next_cursor from the page before.") from None
 
 
-def find_file(attempt_id: UUID, tool: str) -> dict[str, Any]:
-    """Find the file that a completed job left: `{r2_path, size, sha256}`. Raises FileNotFound."""
+def find_file(attempt_id: UUID, tool: str, extra: str | None = None) -> dict[str, Any]:
+    """Find the file that a completed job left, or one beside it: `{r2_path, size, sha256}`. Raises FileNotFound."""
     wanted = (
         select(Job.outcome)
         .join(Attempt, Attempt.job_id == Job.id)
@@ -114,7 +114,8 @@ def find_file(attempt_id: UUID, tool: str) -> dict[str, Any]:
     )
     with reachable(), engine().connect() as connection:
         outcome = connection.scalar(wanted)
-    file: dict[str, Any] | None = (outcome or {}).get("file")
+    found = outcome or {}
+    file: dict[str, Any] | None = found.get("extras", {}).get(extra) if extra else found.get("file")
     if file is None or str(attempt_id) not in file["r2_path"]:
         raise FileNotFound
     return file

@@ -35,7 +35,7 @@ def run(report: Report, client: Client, template_id: str, script: Script, alive:
     caller = Caller(report, client, alive)
     flow_id = client.post("/api/flows", {"name": "demo", "steps": ask(template_id, script)}).body["flow_id"]
     caller.follow(flow_id, demo_chain.TOOLS)
-    prompt = f"{script.product.trigger_word} on a wooden table"
+    prompt = f"{script.product.trigger_word} at night in the rain"
     changes = {"overrides": {"inpaint": {"prompt": prompt}}}
     caller.follow(client.post(f"/api/flows/{flow_id}/retry", changes).body["flow_id"], AGAIN, WORD)
 

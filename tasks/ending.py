@@ -17,7 +17,7 @@ from storage.address import parse
 from storage.bucket import bucket
 from tasks.app import app, sender
 from tools import catalog
-from tools.contract import Tool
+from tools.contract import LARGEST_SEED, Params, Tool
 from tools.errors import Cancelled, Expired, JobNotFound, NoOutput
 from tools.outcome import Outcome
 
@@ -114,6 +114,7 @@ def close(session: Session, job: Job, outcome: Outcome) -> None:
     if tool.trains:
         known["model_id"] = models.complete(session, job.id, outcome.file.r2_path)
     params = tool.check(outcome.params)
+    known |= list_images(tool, params, outcome)
     job.params = params.model_dump(mode="json")
     life.end(session, job, "completed", result=tool.answer(params, **known), outcome=told, free=False)
 
@@ -122,6 +123,16 @@ def places(tool: Tool, r2_path: str) -> dict[str, str]:
     """Say where a file is: in the bucket, and on our own routes."""
     url = f"/api/{tool.files}/{r2_path.rsplit('/', 1)[-1]}"
     return {"r2_path": r2_path, "model_string": r2_path, "image_url": url, "video_url": url}
+
+
+def list_images(tool: Tool, params: Params, outcome: Outcome) -> dict[str, Any]:
+    """List all pictures of a job that made several, each with its seed."""
+    further = [file.r2_path for name, file in sorted(outcome.extras.items()) if name.startswith("image_")]
+    if not further or outcome.file is None:
+        return {}
+    seed = getattr(params, "seed", 0)
+    made = enumerate([outcome.file.r2_path, *further])
+    return {"images": [{**places(tool, path), "seed": (seed + n) % (LARGEST_SEED + 1)} for n, path in made]}
 
 
 def cancel(job_id: UUID) -> None:

@@ -75,16 +75,16 @@ def misread(n: int, step: Any) -> list[Fault]:
 
 def fill_in(n: int, step: Step, known: Upstream, faults: list[Fault]) -> Step:
     """Put the inputs in their places."""
-    parts: dict[str, Any] = {"count": step.count, "foreach": step.foreach, **step.told}
+    parts = {"count": step.count, "foreach": step.foreach, **{f"with/{name}": told for name, told in step.told.items()}}
     put: dict[str, Any] = {}
-    for name, value in parts.items():
-        part = name if name in {"count", "foreach"} else f"with/{name}"
+    for part, value in parts.items():
+        name = part.removeprefix("with/")
         try:
-            put[name] = read(name, value, known, leave=True)
+            put[part] = read(name, value, known, leave=True)
         except InvalidInput:
             faults.append(ungiven(f"/steps/{n}/{part}", f"{step.id}.{name}", value, known))
-    count, foreach = put.pop("count", None), put.pop("foreach", None)
-    return step.model_copy(update={"count": count, "foreach": foreach, "told": put})
+    told = {part.removeprefix("with/"): value for part, value in put.items() if part.startswith("with/")}
+    return step.model_copy(update={"count": put.get("count"), "foreach": put.get("foreach"), "told": told})
 
 
 def ungiven(pointer: str, name: str, value: Any, known: Upstream) -> Fault:

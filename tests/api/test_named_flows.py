@@ -112,3 +112,22 @@ def test_inputs_that_are_missing_or_misspelt_are_told(site: str) -> None:
     assert "Did you mean film-from-model" in assert_problem(unknown, 422, "invalid_input")["detail"]
     listed = get(f"{site}/api/flows/named").json()["flows"]
     assert {one["name"] for one in listed} == {"film-from-model", "film-from-photos"}
+
+
+def test_several_pictures_come_of_one_job_the_first_in_the_usual_keys(site: str, flow: dict[str, Any]) -> None:
+    model_id = step(flow, "train")["result"]["model_id"]
+    asked = {"model_id": model_id, "prompt": "TOK_AGAIN on sand", "width": 256, "height": 256, "seed": 5, "count": 3}
+    made = post(f"{site}/api/generate", asked).json()
+    assert [*made][-1] == "images"
+    assert [one["seed"] for one in made["images"]] == [5, 6, 7]
+    assert made["images"][0] == {"image_url": made["image_url"], "r2_path": made["r2_path"], "seed": 5}
+    assert len({get(site + one["image_url"]).content for one in made["images"]}) == 3
+    assert "images" not in post(f"{site}/api/generate", {**asked, "count": 1}).json()
+    assert_problem(get(f"{site}{made['image_url'].replace('.png', '.image_4.png')}"), 404, "file_not_found")
+    films = {
+        "foreach": "${gen.images}",
+        "with": {"image_url": "${each.r2_path}", "width": 256, "height": 144, "length": 5},
+    }
+    steps = [{"id": "gen", "tool": "generate", "with": asked}, {"id": "film", "tool": "video", **films}]
+    spread = post(f"{site}/api/flows", {"steps": steps}, Prefer="wait=120").json()
+    assert (spread["status"], len(step(spread, "film")["result"])) == ("completed", 3)

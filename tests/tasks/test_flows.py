@@ -16,9 +16,13 @@ from db.base import transaction
 from db.course import AskedFlow
 from db.jobs import Event, Job
 from tasks import ending
+from tasks.ending import Found
 from tests.conftest import Processes, wait_until
+from tests.db import rows
 from tests.tasks.house import House
 from tools import flow, plan
+from tools.errors import ObjectNotFound
+from tools.outcome import Outcome
 
 #: Seeds of the shapes; each is the same on every machine.
 SHAPES = range(12)
@@ -208,3 +212,17 @@ def test_kills_and_a_flush_change_nothing_and_no_finished_step_runs_again(house:
     for steps, flow_id in zip(shapes, flow_ids, strict=True):
         assert came_of(flow_id) == Interpreter({step["id"]: step for step in steps}).run()
     assert set(endings(flow_ids).values()) == {1}
+
+
+def test_outcomes_that_are_written_together_do_not_wait_for_each_others_flows(database: str) -> None:  # noqa: ARG001 - it must run
+    naps = [{"id": "nap", "tool": "nap", "count": 6}]
+    with transaction() as session:
+        pair = [AskedFlow(uuid4(), plan.make(flow.parse({"steps": naps})), {"steps": naps}) for _ in range(2)]
+        for asked in pair:
+            course.accept(session, asked)
+        jobs = [job_id for job_id, _ in course.take_opened(session)]
+    refused = Outcome(engine="preview", seconds=0.1, error=ObjectNotFound().problem())
+    found = [Found(job_id, rows.start(job_id), refused) for job_id in jobs]
+    batches = [[found[n], found[6 + n]][:: 1 if n % 2 else -1] for n in range(6)]
+    assert [len(told) for told in rows.at_once(6, lambda: ending.conclude_all(batches.pop()))] == [2] * 6
+    assert [flow_pages.read(asked.id)["status"] for asked in pair] == ["failed"] * 2

@@ -225,3 +225,13 @@ def test_members_of_a_list_may_be_references() -> None:
     made = make(GEN, {**GEN, "id": "gen2"}, film)
     assert made["film"].items == [{"image_url": "${gen.r2_path}"}, {"image_url": "${gen2.r2_path}"}]
     assert made["film"].before == ["gen", "gen2"]
+
+
+def test_the_count_of_a_step_is_not_the_count_of_its_tool() -> None:
+    told = {"model_id": 1, "prompt": "x", "count": 3}
+    several = step("gen", "generate", told)
+    film = step("film", "video", {"image_url": "${each.r2_path}"}, foreach="${gen.images}")
+    made = make(several, film)
+    assert (made["gen"].many, made["gen"].items, made["film"].spread) == (False, [told], "${gen.images}")
+    both = make({**several, "count": 2})["gen"]
+    assert (both.many, both.items) == (True, [told, told])
