@@ -91,9 +91,17 @@ def test_nothing_is_opened_by_what_is_taken_back() -> None:
     assert shown(flow_id) == {"a": "processing", "b": "pending"}
 
 
-def test_many_that_end_at_one_moment_open_what_is_behind_them_once() -> None:
-    names = [f"s{n}" for n in range(12)]
-    flow_id, sent = start(*(step(name) for name in names), step("end", heard=[f"${{{name}.word}}" for name in names]))
+NAMES = [f"s{n}" for n in range(12)]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [[*(step(name) for name in NAMES), step("end", heard=[f"${{{name}.word}}" for name in NAMES])],
+     [step("all", count=12), step("end", heard="${all.word}")]],
+    ids=["steps", "jobs of one step"],
+)  # fmt: skip
+def test_many_that_end_at_one_moment_open_what_is_behind_them_once(steps: list[dict[str, Any]]) -> None:
+    flow_id, sent = start(*steps)
     todo = [job_id for job_id, _ in sent]
     opened = rows.at_once(12, lambda: end(todo.pop()))
     assert sum(map(len, opened)) == 1, opened
