@@ -5,7 +5,7 @@ PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight bench-engine calibrate effects clean install install-dev failpoints
+.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight outages bench-engine calibrate effects clean install install-dev failpoints chaos
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,11 +51,17 @@ lock: install-dev  ## compile the locks anew
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
 
+chaos: install-dev  ## kill all that runs, at random, under JOBS jobs: KILLS times, by SEED; into var/chaos/SEED.json
+	@JOBS=$(JOBS) KILLS=$(KILLS) SEED=$(SEED) $(BIN)/python -m tests.chaos
+
 bench: install-dev  ## measure, into var/bench/latest.json
 	@$(BIN)/python -m benchmarks.bench
 
-bench-inflight: install-dev  ## measure N jobs at RunPod at once, into var/bench-inflight/latest.json
-	@N=$(N) SECONDS_EACH=$(SECONDS_EACH) ROWS=$(ROWS) $(BIN)/python -m benchmarks.inflight
+bench-inflight: install-dev  ## measure N jobs at RunPod at once, WEBHOOKS=on, off or both, into var/bench-inflight/latest.json
+	@N=$(N) SECONDS_EACH=$(SECONDS_EACH) WEBHOOKS=$(WEBHOOKS) ROWS=$(ROWS) $(BIN)/python -m benchmarks.inflight
+
+outages: install-dev  ## stop, freeze and flush real servers, and measure, into var/outages/latest.json
+	@$(BIN)/python -m benchmarks.outages
 
 calibrate: install-dev  ## fit how sure the preview engine is of an outline, into var/calibrate/latest.json
 	@$(BIN)/python -m benchmarks.calibrate && $(BIN)/python -m benchmarks.strangers

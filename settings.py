@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     s3_region: str = Field("auto", description="R2 wants auto.")
     aws_access_key_id: SecretStr = Field(SecretStr("packshot"), description="The key of the bucket.")
     aws_secret_access_key: SecretStr = Field(SecretStr("packshot"), description="And its secret.")
+    s3_patience_s: float = Field(
+        120, ge=0, le=3600, description="Seconds for which a handler tries to store what it has made."
+    )
 
     engine: Literal["preview", "gpu"] = Field("preview", description="What does the tools: the CPU preview, or a GPU.")
     runpod_api_key: SecretStr = Field(SecretStr(""), description="The key of your RunPod account.")

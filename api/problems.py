@@ -6,6 +6,7 @@ from typing import Any
 from flask import Flask, Response, json, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
+from storage.space import is_full
 from tools import errors
 from tools.errors import InvalidInput, ToolError
 
@@ -77,6 +78,9 @@ def show_http(error: HTTPException) -> Response:
 
 def show_bug(error: Exception) -> Response:
     """Answer for a mistake of ours: the caller learns no more than that, the log learns all."""
+    if is_full(error):  # werkzeug, too, puts large uploads on disk
+        logger.error("%s %s found the disk full: %s", request.method, request.path, error)
+        return show(errors.DiskFull())
     logger.error("%s %s failed", request.method, request.path, exc_info=error)
     return show(ToolError("Something went wrong on our side; it is in the log."))
 

@@ -1,5 +1,6 @@
 """Take a job in, and answer for it."""
 
+import logging
 from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,7 +18,9 @@ from storage.door import admit
 from tasks.app import sender
 from tools.binding import bind
 from tools.contract import Params, Tool
-from tools.errors import recall
+from tools.errors import Unavailable, recall
+
+logger = logging.getLogger(__name__)
 
 #: Somebody waits for this job / nobody does. The lower goes first.
 AWAITED, ALONE = 0, 1
@@ -72,7 +75,11 @@ def answer(job_id: UUID, preference: Preference, *, replayed: bool) -> Response:
         status = pages.read(job_id)["status"] if replayed else "pending"
         return finish(accepted(job_id, status), job_id, preference, replayed=replayed)
     begun = monotonic()
-    job = waiting().wait(job_id, preference.wait_s)
+    try:
+        job = waiting().wait(job_id, preference.wait_s)
+    except Unavailable as error:  # it was taken in: to send it again would be a second job
+        logger.debug("the wait for job %s was cut short: %s", job_id, error)
+        return finish(accepted(job_id, "pending"), job_id, Preference(0), replayed=replayed)
     if job["status"] not in ENDED and monotonic() - begun < preference.wait_s:
         preference = Preference(0)  # no place to wait was free
     if job["result"] is not None:

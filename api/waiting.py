@@ -13,7 +13,9 @@ from uuid import UUID
 import psycopg2
 
 from db import listen, pages
+from db.base import ping
 from db.jobs import ENDED
+from tools.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +24,9 @@ MOST_WAITERS = 64
 
 #: Seconds after which a waiter looks by himself: a notice may be lost while the listener reconnects.
 LOOK_S = 2.0
+
+#: Seconds after which the listener looks whether the database is still there, for all who wait.
+ASK_S = 0.3
 
 #: Reads what is waited for.
 Read = Callable[[UUID], dict[str, Any]]
@@ -72,11 +77,25 @@ class Waiting:
             try:
                 connection = listen.connect(listen.JOBS_CHANNEL)
                 while True:
-                    for job_id in listen.wait(connection, LOOK_S):
+                    for job_id in listen.wait(connection, ASK_S):
                         self.ring(job_id)
-            except (psycopg2.Error, OSError, ValueError) as error:  # select() takes no file number above 1023
-                logger.warning("cannot listen, waiters only look: %s", error)
-                Event().wait(LOOK_S)
+                    self.ask()
+            except (psycopg2.Error, OSError, ValueError, Unavailable) as error:  # select() takes no number above 1023
+                logger.debug("cannot listen, waiters only look: %s", error)
+                self.ring_all()
+                Event().wait(ASK_S)
+
+    def ask(self) -> None:
+        """Ask for a sign of life: a server that is silent does not close the connection. Raises Unavailable."""
+        if self.bells:
+            ping()
+
+    def ring_all(self) -> None:
+        """Wake everybody: whoever waits learns by looking that the database is away."""
+        with self.lock:
+            for bells in self.bells.values():
+                for bell in bells:
+                    bell.set()
 
     def ring(self, job_id: str) -> None:
         """Wake those who wait for a job."""

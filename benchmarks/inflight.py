@@ -31,7 +31,7 @@ JOBS = int(os.environ.get("N") or 10_000)
 SHORTEST_S, LONGEST_S = (float(word) for word in (os.environ.get("SECONDS_EACH") or "120-180").split("-"))
 LATENCY_S = 0.2
 
-#: With webhooks, without, or both in turn.
+#: WEBHOOKS=on or off measures one alone; each takes about five minutes.
 MODES = {"on": [True], "off": [False]}.get(os.environ.get("WEBHOOKS") or "", [True, False])
 
 #: Jobs in flight at which the worker is weighed first.
@@ -77,13 +77,14 @@ def main() -> None:
     figures: list[Figure] = []
     with stack.servers() as logs:
         for hooks in MODES:
-            figures += conclude(measure(logs, hooks=hooks))
-            print(report.table(figures), flush=True)
+            figures += (found := conclude(measure(logs, hooks=hooks)))
+            print(report.table(found), end="\n\n", flush=True)
+            report.write("bench-inflight", figures)
             million.empty()
-        figures += million.measure(logs) if million.ROWS else []
-    path = report.write("bench-inflight", figures)
-    print(report.table(figures))
-    print(f"\nwritten to {path}")
+        if million.ROWS:
+            figures += (full := million.measure(logs))
+            print(report.table(full), end="\n\n")
+    print(f"written to {report.write('bench-inflight', figures)}")
 
 
 def measure(logs: Path, *, hooks: bool) -> Run:

@@ -13,6 +13,9 @@ from db.jobs import Attempt, Job
 #: An attempt whose worker has not been heard of for so long is lost, in seconds.
 STALE_S = 30
 
+#: So long after the database's start, workers may still have to tell what they did while it was away, in seconds.
+YOUNG_S = 15
+
 #: Who has the claim of an attempt that nobody shall begin any more.
 HOUSE = "house"
 
@@ -28,6 +31,8 @@ class Seen:
     #: For how long it has been running, and for how long its job may still wait for its start.
     ran_s: float
     waits_s: float
+    #: The database has just come back.
+    young: bool = False
 
 
 def claim(attempt_id: UUID, worker: str) -> dict[str, Any] | None:
@@ -76,19 +81,28 @@ def finish(attempt_id: UUID, outcome: dict[str, Any]) -> None:
         connection.execute(live.values(outcome=outcome, beat_at=soon(0)))
 
 
+def count_waiting() -> int:
+    """Count the attempts on our own queue that nobody has claimed yet."""
+    waiting = select(func.count()).where(
+        Attempt.ended_at.is_(None), Attempt.claimed_at.is_(None), Attempt.endpoint.is_(None)
+    )  # fmt: skip
+    with reachable(), quick().connect() as connection:
+        return connection.scalar(waiting) or 0
+
+
 def look(attempt_id: UUID) -> Seen:
     """Look at an attempt; one that nobody has claimed yet is counted as sent once more."""
     unclaimed = update(Attempt).where(Attempt.id == attempt_id, Attempt.claimed_at.is_(None))
     # While PostgreSQL was away nobody could beat: after its start, workers get time to.
     stale = and_(Attempt.beat_at < soon(-STALE_S), func.pg_postmaster_start_time() < soon(-STALE_S))
     ran, waits = (func.extract("epoch", span) for span in (soon(0) - Attempt.claimed_at, Job.start_by - soon(0)))
+    young = func.pg_postmaster_start_time() > soon(-YOUNG_S)
     known = select(
-        Attempt.outcome, Attempt.claimed_at, stale.label("stale"), Attempt.sends,
+        Attempt.outcome, Attempt.claimed_at, stale.label("stale"), Attempt.sends, young.label("young"),
         func.coalesce(ran, 0.0).label("ran_s"), func.coalesce(waits, float("inf")).label("waits_s"),
     )  # fmt: skip
     with transaction() as session:
         session.execute(unclaimed.values(sends=Attempt.sends + 1))
         row = session.execute(known.join(Job, Job.id == Attempt.job_id).where(Attempt.id == attempt_id)).one()
-    return Seen(
-        row.outcome, row.claimed_at is not None, bool(row.stale), row.sends, float(row.ran_s), float(row.waits_s)
-    )
+    times = float(row.ran_s), float(row.waits_s)
+    return Seen(row.outcome, row.claimed_at is not None, bool(row.stale), row.sends, *times, young=row.young)

@@ -1,20 +1,21 @@
 """The engine, the session, and the database's clock."""
 
 import os
-import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache
+from select import POLLIN, poll
 from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, Engine, MetaData, create_engine, event, func
+from sqlalchemy import JSON, ColumnElement, Engine, MetaData, create_engine, event, func, select
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import DateTime, Text, Uuid
 
+from db.lifeline import LOOK_UP_S, Places, lifeline, must_be_there
 from settings import settings
-from tools.errors import Unavailable
+from tools.errors import DiskFull, Unavailable
 
 #: Threads wait in Python, never with a connection, so a few are enough for hundreds of callers.
 POOL_SIZE = 6
@@ -24,6 +25,9 @@ QUICK_POOL_SIZE = 4
 
 #: Every statement has its own end: a hung server must not hang a worker thread.
 OPTIONS = "-c statement_timeout=10000 -c lock_timeout=8000 -c idle_in_transaction_session_timeout=30000 -c jit=off"
+
+#: A connection that the network has forgotten is given up after this, in seconds or, the last, milliseconds.
+KEPT_ALIVE = {"keepalives_idle": 10, "keepalives_interval": 3, "keepalives_count": 3, "tcp_user_timeout": 15000}
 
 
 class Base(DeclarativeBase):
@@ -72,11 +76,13 @@ def open_engine(pool_size: int, **options: Any) -> Engine:
         settings().database_url,
         pool_size=pool_size,
         max_overflow=0,  # one beyond the pool would be opened, with its password checked, for a single use
-        pool_timeout=5,
-        connect_args={"connect_timeout": 2, "options": OPTIONS, "application_name": "packshot"},
+        poolclass=Places,
+        pool_timeout=LOOK_UP_S,
+        connect_args={"connect_timeout": 2, "options": OPTIONS, "application_name": "packshot", **KEPT_ALIVE},
         **options,
     )
     event.listen(opened, "checkout", check)
+    lifeline.watch(opened)
     # A child that shared its parent's sockets would read the parent's answers.
     os.register_at_fork(after_in_child=lambda: opened.dispose(close=False))
     return opened
@@ -88,8 +94,8 @@ def check(connection: Any, _record: Any, _proxy: Any) -> None:
     A server that ends closes the socket, which then has something to read. SQLAlchemy's own check asks the server
     instead, and so would add a round trip to every transaction.
     """
-    quiet = select.poll()
-    quiet.register(connection, select.POLLIN)
+    quiet = poll()
+    quiet.register(connection, POLLIN)
     if quiet.poll(0):
         raise DisconnectionError
 
@@ -107,17 +113,42 @@ def transaction() -> Iterator[Session]:
         yield session
 
 
+#: What PostgreSQL says when it has no room for a row: a full disk, or the end of what its user may write.
+FULL = {"53100"}
+
+#: And when it goes, or has not come yet.
+GONE = "57P"
+
+
 @contextmanager
 def reachable() -> Iterator[None]:
     """Turn "the database is down" into an error of ours; other errors of the database are bugs and stay."""
+    must_be_there()
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeout) as error:
+    except PoolTimeout as error:
         raise Unavailable("The database does not answer: try again soon.") from error
     except DBAPIError as error:
-        if error.connection_invalidated:
-            raise Unavailable("The database went away: try again soon.") from error
-        raise
+        raise told(error) from error
+    lifeline.outage.end()
+
+
+def told(error: DBAPIError) -> Exception:
+    """Tell what it means for the caller that the database failed; itself, if that is a bug."""
+    code = getattr(error.orig, "pgcode", None)
+    if code in FULL:
+        return DiskFull("The database's disk is full: make room, then try again.")
+    if not (error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)):
+        return error
+    if code is None or code.startswith(GONE):
+        lifeline.outage.begin(error.orig)
+    return Unavailable("The database does not answer: try again soon.")
+
+
+def ping() -> None:
+    """Ask for a sign of life. Raises Unavailable."""
+    with reachable(), quick().connect() as connection:
+        connection.execute(select(1))
 
 
 @lru_cache

@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from gpu_handlers.patience import insist
 from gpu_handlers.proof import prove
 from gpu_handlers.work import Report, Work
 from settings import settings
 from storage.address import ours, parse
 from storage.bucket import bucket
+from storage.space import is_full
 from tools import catalog
 from tools.contract import LARGEST_SEED, Params, Tool
-from tools.errors import HandlerFailed, OutOfMemory, ToolError
+from tools.errors import DiskFull, HandlerFailed, OutOfMemory, ToolError
 from tools.outcome import Outcome, StoredFile
 
 logger = logging.getLogger(__name__)
@@ -58,10 +60,10 @@ def attempt(task: Mapping[str, Any], report: Report, stop: threading.Event) -> d
         path = make(run, tool, params, work)
         work.report(0.97, "uploading")
         extras = {
-            name: store(extra, f"{tool.prefix}{task['attempt_id']}.{name}{extra.suffix}")
+            name: store(extra, f"{tool.prefix}{task['attempt_id']}.{name}{extra.suffix}", stop)
             for name, extra in work.extras.items()
         }
-        file = store(path, f"{tool.prefix}{task['attempt_id']}{tool.suffix}")
+        file = store(path, f"{tool.prefix}{task['attempt_id']}{tool.suffix}", stop)
     used = params.model_dump(mode="json")
     return {"params": used, "file": file, "extras": extras, "facts": work.facts, "warnings": work.warnings}
 
@@ -110,16 +112,18 @@ def download(r2: str, path: Path) -> Path:
     return bucket().download(parse(r2).key, path)
 
 
-def store(path: Path, key: str) -> StoredFile:
-    """Put a file into the bucket."""
+def store(path: Path, key: str, stop: threading.Event) -> StoredFile:
+    """Put a file into the bucket, with patience."""
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    stored = bucket().put(key, path, content_type=kind)
+    stored = insist(lambda: bucket().put(key, path, content_type=kind), stop)
     return StoredFile(r2_path=str(ours(key)), size=stored.size, sha256=str(stored.sha256))
 
 
-def failure(error: Exception) -> HandlerFailed:
+def failure(error: Exception) -> ToolError:
     """Say it plainly: the traceback is in the log and not for the caller."""
     kind = type(error).__qualname__
+    if is_full(error):
+        return DiskFull("The disk of the worker is full: make room there, or ask for less, then try again.")
     if isinstance(error, MemoryError) or kind == "OutOfMemoryError":  # torch's, which is not imported here
         return OutOfMemory(details={"exception": kind, "text": str(error)[:500]})
     sentence = f"The handler failed, for a reason of its own ({kind}): try again, or with another picture."

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from gpu_handlers.attempt import run_attempt
+from gpu_handlers.patience import insist
 from settings import settings
 from storage import claims
 from tools.errors import ComfyuiCrashed, OutOfMemory, ToolError
@@ -73,7 +74,7 @@ def run(job: Job, stop: threading.Event, progress: "Progress") -> Outcome:
     outcome = run_attempt(job["input"], report=progress.report, stop=stop)
     if not stop.is_set():  # else whoever stopped it knows better what it came to
         try:
-            claims.keep_outcome(str(job["input"]["attempt_id"]), outcome)
+            insist(lambda: claims.keep_outcome(str(job["input"]["attempt_id"]), outcome), stop)
         except ToolError:  # the answer still tells of it
             logger.exception("the outcome could not be kept")
     progress.settle()

@@ -14,13 +14,18 @@ from storage.failures import told
 from tools.errors import FileNotFound, StorageFailed, TooLarge
 
 if TYPE_CHECKING:  # the stubs are installed for the type checker only
+    from boto3.s3.transfer import TransferConfig
     from mypy_boto3_s3 import S3Client
 
 CHUNK_BYTES = 256 * 1024
 MULTIPART_BYTES = 16 * 2**20
-CONNECT_TIMEOUT_S = 3
-READ_TIMEOUT_S = 20
+
+#: What a call may take in all while the server is away, stalled, or too busy, in seconds: three tries, and up to three
+#: seconds between them. Of a large file each part has as much. A handler has more patience: see S3_PATIENCE_S.
+BUDGET_S = 30.0
 ATTEMPTS = 3
+CONNECT_TIMEOUT_S = 2.0
+READ_TIMEOUT_S = (BUDGET_S - 3) / ATTEMPTS - CONNECT_TIMEOUT_S
 
 UNTOLD = "application/octet-stream"
 CONTENT_TYPES = {
@@ -132,7 +137,7 @@ class Bucket:
     def download(self, key: str, path: Path) -> Path:
         """Write a file to disk, in parallel parts when it is large; nothing is left at `path` when that fails."""
         with told(key):
-            self._client.download_file(self.name, key, str(path))
+            self._client.download_file(self.name, key, str(path), Config=in_parts())
         return path
 
     def open(self, key: str, range_header: str | None = None) -> Opened:
@@ -195,14 +200,21 @@ class Bucket:
         if if_absent or size < MULTIPART_BYTES:  # nor are its threads worth their while for a small file
             self._client.put_object(Bucket=self.name, Key=key, Body=file, **about)
             return
-        from boto3.s3.transfer import TransferConfig  # noqa: PLC0415  # boto3 comes late, see bucket()
-
-        parts = TransferConfig(MULTIPART_BYTES, max_concurrency=4, multipart_chunksize=MULTIPART_BYTES)
-        self._client.upload_fileobj(file, self.name, key, ExtraArgs=about, Config=parts)
+        self._client.upload_fileobj(file, self.name, key, ExtraArgs=about, Config=in_parts())
 
     def _no_such_range(self, key: str) -> dict[str, str]:
         stored = self.head(key)
         return {"Accept-Ranges": "bytes", "Content-Range": f"bytes */{stored.size if stored else 0}"}
+
+
+@cache
+def in_parts() -> "TransferConfig":
+    """Say how a large file travels."""
+    from boto3.s3.transfer import TransferConfig  # noqa: PLC0415  # boto3 comes late, see bucket()
+
+    return TransferConfig(
+        MULTIPART_BYTES, max_concurrency=4, multipart_chunksize=MULTIPART_BYTES, num_download_attempts=ATTEMPTS
+    )
 
 
 def chunks(key: str, body: Any) -> Generator[bytes]:

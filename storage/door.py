@@ -12,6 +12,7 @@ from storage.archives import repack
 from storage.bucket import Stored, bucket
 from storage.fetch import fetch
 from storage.pictures import clean
+from storage.space import roomy
 from tools.contract import Params, Tool
 from tools.errors import FileNotFound, NotAnImage, PathNotAllowed, UrlBlocked
 
@@ -47,13 +48,13 @@ def admit_dataset(given: str) -> str:
         return given
     if not stored.key.startswith("uploads/"):
         raise PathNotAllowed("A dataset is a zip under uploads/ or datasets/: name one of those.")
-    with tempfile.TemporaryDirectory(prefix="packshot-") as folder:
+    with roomy(), tempfile.TemporaryDirectory(prefix="packshot-") as folder:
         return take_archive(bucket().download(stored.key, Path(folder) / "given.zip"))
 
 
 def take_archive(path: Path) -> str:
     """Make a zip of photos clean, store it under its own hash, and answer its r2:// address."""
-    with tempfile.TemporaryDirectory(prefix="packshot-") as folder:
+    with roomy(), tempfile.TemporaryDirectory(prefix="packshot-") as folder:
         packed = Path(folder) / "clean.zip"
         repack(path, packed)
         with packed.open("rb") as file:

@@ -4,12 +4,18 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-from tools.errors import FileNotFound, StorageFailed
+from outage import Outage
+from tools.errors import FileNotFound, StorageFailed, StorageRefused
+
+outage = Outage("The bucket", "what needs a file of it fails or waits until it is back")
+
+#: An answer from here on may be another one next time; and so may these.
+SERVER_ERROR, PASSING = 500, {408, 425, 429}
 
 
 @contextmanager
 def told(key: str) -> Generator[None]:
-    """Tell a failure of S3 in our words: missing, taken, out of range, or just not answering."""
+    """Tell a failure of S3 in our words: missing, taken, out of range, refused, or just not answering."""
     from boto3.exceptions import Boto3Error  # noqa: PLC0415  # boto3 comes late, see bucket.py
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # the same
     from urllib3.exceptions import HTTPError  # noqa: PLC0415  # the same
@@ -19,7 +25,9 @@ def told(key: str) -> Generator[None]:
     except ClientError as error:
         raise in_our_words(key, error.response) from error
     except (BotoCoreError, Boto3Error, HTTPError) as error:
+        outage.begin(type(error).__name__)
         raise StorageFailed(f"The bucket did not answer ({type(error).__name__}): try again soon.") from error
+    outage.end()
 
 
 def in_our_words(key: str, response: Any) -> Exception:
@@ -32,5 +40,8 @@ def in_our_words(key: str, response: Any) -> Exception:
             return FileExistsError(key)
         case 416:
             return IndexError(key)
+        case _ if status >= SERVER_ERROR or status in PASSING:
+            outage.begin(f"it answers {status} {code}")
+            return StorageFailed(f"The bucket answered {status} {code}: try again soon.")
         case _:
-            return StorageFailed(f"The bucket answered {status} {code}: try again soon, or check its keys and rights.")
+            return StorageRefused(f"The bucket answered {status} {code}: check its name, its keys and their rights.")

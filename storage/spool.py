@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from storage.space import roomy
 from tools.errors import TooLarge
 
 CHUNK_BYTES = 256 * 1024
@@ -31,7 +32,7 @@ class Spooled:
 @contextmanager
 def spool(stream: Readable, max_bytes: int) -> Generator[Spooled]:
     """Keep a stream in a temporary file for as long as the block lasts; TooLarge as soon as it passes `max_bytes`."""
-    with tempfile.NamedTemporaryFile(prefix="packshot-") as file:
+    with roomy(), tempfile.NamedTemporaryFile(prefix="packshot-") as file:
         digest, size = hashlib.sha256(), 0
         while chunk := stream.read(CHUNK_BYTES):
             size += len(chunk)

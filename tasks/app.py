@@ -2,23 +2,23 @@
 
 import json
 import logging
-from time import monotonic
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
 from celery import Celery
 from celery.result import AsyncResult
 from celery.signals import worker_init
-from kombu.exceptions import OperationalError
 
 from db import clock
 from tasks import canvas
+from tasks.doorbell import Doorbell
 from tools.errors import ClockWrong, Unavailable
 
 logger = logging.getLogger(__name__)
 
-#: After a failure, seconds in which no further send is tried: the rows are due, and callers shall not wait.
-PAUSE_S = 5
+#: Seconds that a sender waits for Redis; a worker, which waits for messages, has longer (celeryconfig.py).
+SEND_TIMEOUT_S = 2
 
 
 @worker_init.connect
@@ -39,15 +39,34 @@ class House(Celery):
     cannot be remembered must not be sent.
     """
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.doorbell = Doorbell(self.knock)
+
     def send_task(  # type: ignore[override]  # Celery's twenty options pass through as they are
         self, name: str, args: Any = None, kwargs: Any = None, *, known: bool = False, **options: Any
     ) -> AsyncResult[Any]:
-        """Send a task; with `known`, its job is a row already."""
-        if not known:
-            options["task_id"] = options.get("task_id") or str(uuid4())
-            parent = self.current_worker_task
-            canvas.remember(self, canvas.Message(name, args, kwargs, options, root=parent is None))
-        return super().send_task(name, args, kwargs, **options)
+        """Send a task; with `known`, its job is a row already.
+
+        While Redis is away a task of ours counts as sent all the same: its row is due. Anybody else's is an error.
+        """
+        if known:
+            return super().send_task(name, args, kwargs, **options)
+        options["task_id"] = options.get("task_id") or str(uuid4())
+        parent = self.current_worker_task
+        if not canvas.remember(self, canvas.Message(name, args, kwargs, options, root=parent is None)):
+            return super().send_task(name, args, kwargs, **options)
+        publish = super().send_task
+        self.doorbell.ring(lambda: publish(name, args, kwargs, **options))
+        return self.AsyncResult(options["task_id"])
+
+    def connection_for_write(self, url: str | None = None, **options: Any) -> Any:
+        """Open a connection to send on, which does not wait for long."""
+        return super().connection_for_write(url, **{"transport_options": {"socket_timeout": SEND_TIMEOUT_S}, **options})
+
+    def knock(self) -> None:
+        """Ask Redis for a sign of life. Raises what Redis raises."""
+        self.backend.client.ping()  # type: ignore[attr-defined]  # it is Redis
 
 
 app = House("packshot", include=["tasks.run", "tasks.handle", "tasks.strangers", "tasks.parking"])
@@ -56,14 +75,11 @@ app.set_default()
 
 
 class Sender:
-    """Rings the doorbell; never raises, since whatever it sends is due in the database anyway."""
-
-    def __init__(self) -> None:
-        self.paused_until = 0.0
+    """Sends the messages of jobs; never raises, since whatever it sends is due in the database anyway."""
 
     def send(self, job_id: UUID, tool: str, signature: dict[str, Any] | None, queue: str = "main") -> bool:
         """Send a job's message: its own, if it has one, else a plain one. False if the broker is away."""
-        if monotonic() < self.paused_until:
+        if app.doorbell.outage:
             return False
         message = app.signature(signature or {"task": f"tasks.{tool}", "options": {"task_id": str(job_id)}})
         return self.attempt(lambda: message.apply_async(known=True, queue=queue, ignore_result=False))
@@ -71,25 +87,14 @@ class Sender:
     def first_waiting(self, queue: str) -> UUID | None:
         """Read whose message is the next that a worker takes; None if no message waits, or none of a job's."""
         backend: Any = app.backend  # the same Redis
-        if monotonic() < self.paused_until:
-            return None
-        try:
-            message = backend.client.lindex(queue, -1)
-        except backend.connection_errors as error:
-            self.paused_until = monotonic() + PAUSE_S
-            logger.warning("the broker is away, jobs wait in the database: %s", error)
-            return None
+        found: list[bytes | None] = []
+        app.doorbell.ring(lambda: found.append(backend.client.lindex(queue, -1)))
+        message = found[0] if found else None
         return canvas.read_id(json.loads(message)["headers"].get("id")) if message else None
 
-    def attempt(self, publish: Any) -> bool:
-        """Publish, and take a pause if that fails."""
-        try:
-            publish()
-        except (OperationalError, OSError) as error:
-            self.paused_until = monotonic() + PAUSE_S
-            logger.warning("the broker is away, jobs wait in the database: %s", error)
-            return False
-        return True
+    def attempt(self, publish: Callable[[], object]) -> bool:
+        """Publish; False if the broker is away."""
+        return app.doorbell.ring(publish)
 
 
 sender = Sender()

@@ -45,8 +45,10 @@ class Plan:
         known.members = sorted({*known.members, *job.members})
 
 
-def remember(app: Celery, message: Message) -> None:
+def remember(app: Celery, message: Message) -> bool:
     """Turn a message's canvas into rows, and take its delay out of the message: a row waits better than a worker.
+
+    Returns whether the message itself is a job's, so that somebody looks after it if it is lost.
 
     Raises:
         InvalidInput: a task of ours was given what its tool does not take. Nothing is sent.
@@ -54,11 +56,13 @@ def remember(app: Celery, message: Message) -> None:
         Unavailable: the database is down.
     """
     found = plan(app, message)
+    own_id = read_id(message.options["task_id"])
+    own = found.jobs.get(own_id) if own_id else None
+    if own:
+        begin(own, as_signature(app, message), message.options)
     if found.jobs:
-        own_id = read_id(message.options["task_id"])
-        if own_id and (own := found.jobs.get(own_id)):
-            begin(own, as_signature(app, message), message.options)
         intake.remember(list(found.jobs.values()), root=message.root)
+    return own is not None
 
 
 def announce(body: Signature, members: Sequence[str]) -> None:

@@ -1,6 +1,5 @@
 """How a job ends: by its outcome, by its caller, or by the clock; and how its canvas hears of it."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,8 +19,6 @@ from tools import catalog
 from tools.contract import LARGEST_SEED, Params, Tool
 from tools.errors import Cancelled, Expired, JobNotFound, NoOutput
 from tools.outcome import Outcome
-
-logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -167,9 +164,6 @@ def restore_chord(job: Job) -> None:
         return
     with transaction() as session:
         size = life.count_members(session, job.id)
-    try:
-        if size:
-            backend.client.delete(*(backend.get_key_for_group(group_id, part) for part in (".j", ".t", ".d", ".c")))
-            backend.set_chord_size(group_id, size)
-    except backend.connection_errors as error:
-        logger.warning("a chord's size could not be restored, it will be tried again: %s", error)
+    counted = [backend.get_key_for_group(group_id, part) for part in (".j", ".t", ".d", ".c")]
+    if size and app.doorbell.ring(lambda: backend.client.delete(*counted)):
+        backend.set_chord_size(group_id, size)

@@ -2,9 +2,10 @@
 
 import logging
 import socket
+from collections.abc import Callable
 from threading import Event, Thread
-from time import monotonic
-from typing import Any, Self
+from time import monotonic, sleep
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from celery.exceptions import Ignore
@@ -17,8 +18,13 @@ from tools.outcome import Outcome
 
 logger = logging.getLogger(__name__)
 
+Found = TypeVar("Found")
+
 #: Seconds between two signs of life; half a minute without one, and the attempt is lost.
 BEAT_S = 5
+
+#: Seconds between two tries to claim an attempt, and to write down its outcome: whoever paid for it waits.
+AGAIN_S = 1
 
 #: Seconds between two tellings of progress; the claim was the first sign of life.
 NEWS_S = 0.5
@@ -29,19 +35,33 @@ NEWS_S = 0.5
 def handle(self: Any, attempt_id: str) -> None:
     """Claim an attempt, do it, and write down what it came to."""
     asked_at = monotonic()
-    told = attempts.claim(UUID(attempt_id), f"{socket.gethostname()}:{self.request.hostname}")
+    worker = f"{socket.gethostname()}:{self.request.hostname}"
+    told = insist(lambda: attempts.claim(UUID(attempt_id), worker), f"the claim of {attempt_id}")
     if told is None:
         raise Ignore
     with Pulse(UUID(attempt_id)) as pulse:
         if monotonic() - asked_at > NEWS_S and not pulse.beat():
             raise Ignore  # this process stood still, and was given up meanwhile: another may have done it by now
         outcome = do(told, pulse)
-        pulse.insist(lambda: attempts.finish(UUID(attempt_id), outcome.model_dump(mode="json")))
+        written = outcome.model_dump(mode="json")
+        insist(lambda: attempts.finish(UUID(attempt_id), written), f"the outcome of {attempt_id}")
     try:
         # The bucket has just answered this very process for the file: to ask it once more would prove nothing.
         ending.conclude(UUID(told["job_id"]), UUID(attempt_id), outcome)
     except ToolError as error:  # the outcome is with the attempt, where the watcher finds it
         logger.warning("job %s waits for the watcher: %s", told["job_id"], error)
+
+
+def insist(act: Callable[[], Found], what: str) -> Found:
+    """Act however long the database is away: the message is acknowledged, and what it asked for may be paid for."""
+    level = logging.WARNING
+    while True:
+        try:
+            return act()
+        except Unavailable as error:
+            logger.log(level, "%s waits for the database: %s", what, error)
+            level = logging.DEBUG  # one line for each outage
+            sleep(AGAIN_S)
 
 
 def do(told: dict[str, Any], pulse: "Pulse") -> Outcome:
@@ -88,16 +108,5 @@ class Pulse:
             if not attempts.beat(self.attempt_id, self.progress, self.stage):
                 self.stop.set()
         except Unavailable as error:
-            logger.warning("no beat for %s: %s", self.attempt_id, error)
+            logger.debug("no beat for %s: %s", self.attempt_id, error)
         return not self.stop.is_set()
-
-    def insist(self, write: Any) -> None:
-        """Write what was paid for, however long the database is away."""
-        while True:
-            try:
-                write()
-            except Unavailable as error:
-                logger.warning("the outcome of %s waits for the database: %s", self.attempt_id, error)
-                self.over.wait(BEAT_S)
-            else:
-                return

@@ -78,7 +78,9 @@ class Pilot:
         try:
             ask = runpod.give(job) if do is answers.submit else runpod.ask(job, since)
             await self.follow(job, await ask)
-        except ToolError as error:  # something is away: it is due again, later
+        except Unavailable as error:  # that it is away was said once; this one is due again, later
+            logger.debug("job %s could not be seen to: %s", job.id, error)
+        except ToolError as error:
             logger.warning("job %s could not be seen to: %s", job.id, error)
         except Exception:
             logger.exception("job %s could not be seen to", job.id)
@@ -105,7 +107,7 @@ class Pilot:
             try:
                 return await self.name(named)
             except Unavailable as error:
-                logger.warning("that attempt %s is %s is yet to be noted: %s", named.attempt_id, named.remote_id, error)
+                logger.debug("that attempt %s is %s is yet to be noted: %s", named.attempt_id, named.remote_id, error)
                 await asyncio.sleep(pause_s)
         return await self.name(named)
 

@@ -46,9 +46,11 @@ class ToolTask(Task[Any, Any]):
         try:
             root_id = read_id(request.root_id) or UUID(request.id)  # other people's tasks may have any id
             resumed = (request.delivery_info or {}).get("routing_key") == "resume"
-            result = advance(Call(self.tool, UUID(request.id), root_id, upstream, given, self.park, resumed))
-        except Unavailable as error:
-            raise self.retry(exc=error, countdown=AGAIN_S, known=True) from error  # type: ignore[call-arg]  # options are passed on
+            error, result = advance(Call(self.tool, UUID(request.id), root_id, upstream, given, self.park, resumed))
+        except Unavailable as away:
+            raise self.retry(exc=away, countdown=AGAIN_S, known=True) from away  # type: ignore[call-arg]  # options are passed on
+        if error:  # also one that says that something was away: it is over, however soon that comes back
+            raise recall(error)
         if result is None:
             raise Ignore
         return {**result, "job_id": request.id}
@@ -93,29 +95,21 @@ class Call:
     resumed: bool = False
 
 
-def advance(call: Call) -> dict[str, Any] | None:
-    """Take the job one step on: its result if it has completed, None while it goes on elsewhere.
+def advance(call: Call) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Take the job one step on: its error or its result; neither while it goes on elsewhere.
 
     Raises:
-        ToolError: the job has ended otherwise.
         Unavailable: try again later.
     """
     if call.resumed and (ended := life.read_end(call.job_id)):
-        return answer(*ended)
+        return ended
     # A message that says something is most likely the first: what it says is bound before the row is locked.
     job, attempt = step(call, prepare(call) if call.given or call.upstream else None)
     if job.status == "pending" and job.params is None:
         job, attempt = step(call, prepare(call))
     if attempt and attempt.endpoint is None:  # the watcher speaks to RunPod: for many at once, and no thread waits
         answers.submit(job)
-    return answer(job.error, job.result)
-
-
-def answer(error: dict[str, Any] | None, result: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Answer as a job has ended, or None."""
-    if error:
-        raise recall(error)
-    return result
+    return job.error, job.result
 
 
 @dataclass(frozen=True)

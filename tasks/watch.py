@@ -20,9 +20,11 @@ from db import clock, crowd, life, listen, runs, unsent, watchers
 from db.base import transaction
 from db.jobs import Attempt, Job
 from settings import settings
+from storage.bucket import bucket
 from tasks import ending, pilot, upkeep
 from tasks.answers import look, submit
 from tasks.app import sender
+from tasks.memory import Memory
 from tasks.remotes import choice
 from tasks.remotes.choice import remote_of
 from tools.errors import Expired, ToolError, Unavailable
@@ -114,6 +116,8 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
     await_clock(over)
+    if settings().endpoints:
+        bucket()  # making its client takes half a second, and the first ends would each make one
     with ThreadPoolExecutor(THREADS, "tend") as pool:
         watch(over, pool)
 
@@ -123,8 +127,7 @@ def await_clock(over: Event) -> None:
     while not over.is_set():
         try:
             clock.check()
-        except Unavailable as error:
-            logger.warning("%s", error)
+        except Unavailable:
             over.wait(LOOK_S)
         else:
             return
@@ -143,8 +146,7 @@ def watch(over: Event, pool: ThreadPoolExecutor) -> None:
             again_s = near.go()
             far = claim_far(flight.room) if flight.room > 0 else []
             flight.take(far)
-        except ToolError as error:
-            logger.warning("%s", error)
+        except Unavailable:  # that it is away was said once, by whoever found it out
             over.wait(LOOK_S)
             continue
         if not far and flight.room > 0:
@@ -157,7 +159,7 @@ class Near:
     """What is seen to one by one, in a thread each: all but the attempts at RunPod."""
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
-        self.pool, self.chores = pool, Chores()
+        self.pool, self.chores, self.memory = pool, Chores(), Memory()
         self.busy: set[Future[None]] = set()
         self.next_at = monotonic()
 
@@ -167,7 +169,7 @@ class Near:
             return left_s
         self.busy = {one for one in self.busy if not one.done()}
         room = BATCH - len(self.busy)
-        claimed = [*(claim(room) if room > 0 else []), *self.chores.due()]
+        claimed = [*(claim(room) if room > 0 else []), *self.chores.due(), *self.memory.due()]
         self.busy |= {self.pool.submit(see_to, *due) for due in claimed}
         self.next_at = monotonic() + NEAR_S
         return NEAR_S if claimed or room <= 0 else LOOK_S
@@ -195,7 +197,9 @@ def see_to(what: str, do: Callable[[], None]) -> None:
     """See to one of them; what goes wrong with it must not end the watch over all the others."""
     try:
         do()
-    except ToolError as error:  # something is away: it is due again, later
+    except Unavailable as error:  # that it is away was said once; this one is due again, later
+        logger.debug("%s could not be seen to: %s", what, error)
+    except ToolError as error:
         logger.warning("%s could not be seen to: %s", what, error)
     except Exception:
         logger.exception("%s could not be seen to", what)
@@ -241,6 +245,6 @@ class Ear:
             self.connection = self.connection or listen.connect(life.DUE_CHANNEL)
             yield self.connection
         except psycopg2.Error as error:
-            logger.warning("cannot listen, only looking: %s", error)
+            logger.debug("cannot listen, only looking: %s", error)
             self.connection = None
             Event().wait(LOOK_S)

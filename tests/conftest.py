@@ -1,6 +1,7 @@
 """The real servers, once per run, for every test that asks for them; a test that does not ask stays pure."""
 
 import importlib
+import json
 import os
 import shutil
 import signal
@@ -9,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,27 +35,43 @@ NO_SERVERS = {
 ENDING_S = 10
 
 
+#: The variable by which somebody who runs the tests often lends them servers that he has started by `serving`: JSON.
+LENT = "PACKSHOT_LENT_SERVERS"
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Mapping[str, str]]:
     """Run PostgreSQL, Valkey and S3, and name them in the environment; never those of the person who tests."""
+    lent = os.environ.get(LENT)
+    with nullcontext(json.loads(lent)) if lent else serving() as env, named(env):
+        renew_celery()
+        yield env
+    settings.cache_clear()
+
+
+@contextmanager
+def serving() -> Iterator[dict[str, str]]:
+    """Run servers, with an empty database and a bucket; give the environment that reaches them."""
     data = Path(tempfile.mkdtemp(prefix="packshot-tests-"))
     data.chmod(0o711)  # root's PostgreSQL runs as nobody
-    with (
-        houses.lived_in(data, Wishes()) as house,
-        supervised(house.data, silent) as supervisor,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        for name, value in house.env({}).items():
+    with houses.lived_in(data, Wishes()) as house, supervised(house.data, silent) as supervisor:
+        supervisor.start(*our_servers(house, {}))
+        with named(house.env({})):
+            make_bucket()
+        yield house.env({})
+    shutil.rmtree(data)
+
+
+@contextmanager
+def named(env: Mapping[str, str]) -> Iterator[None]:
+    """Name servers in the environment, and have it read anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in env.items():
             patch.setenv(name, value)
         for name in ("S3_BUCKET", "S3_REGION"):
             patch.delenv(name, raising=False)
-        supervisor.start(*our_servers(house, {}))
         settings.cache_clear()
-        make_bucket()
-        renew_celery()
-        yield house.env({})
-    settings.cache_clear()
-    shutil.rmtree(data)
+        yield
 
 
 def renew_celery() -> None:

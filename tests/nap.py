@@ -14,7 +14,7 @@ class Napping(Settings):
     """How long, and how it shall end."""
 
     seconds: float = Field(0.0, ge=0, le=600, description="Seconds to sleep.")
-    fate: str = Field("", description="Empty, or: fail, refuse, swell, overflow, die.")
+    fate: str = Field("", description="Empty, or: fail, refuse, starve, swell, overflow, die.")
     seed: Seed = None
 
 

@@ -56,6 +56,8 @@ class Job:
     #: The jobs whose results it was handed; each once.
     drawn: tuple[str, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    #: The attempt whose file is its result; empty = not known.
+    author: str = ""
     #: The states of the remote's own jobs for it, in RunPod's words.
     remote: tuple[str, ...] = ()
 
@@ -173,6 +175,13 @@ def computes_again(case: Case) -> Iterator[str]:
             yield f"attempt {later.n} was made although attempt {attempt.n} had come to a file"
 
 
+def answers_for_another(case: Case) -> Iterator[str]:
+    """Find a job that took the result of an attempt that had been given up for another."""
+    last = max(case.job.attempts, key=lambda attempt: attempt.n, default=None)
+    if case.job.author and last and case.job.author != last.id:
+        yield f"its result is of attempt {case.job.author}, which was given up for {last.id}"
+
+
 def draws_wrongly(case: Case) -> Iterator[str]:
     """Find a completed job that was not handed each result before it, exactly once."""
     job = case.job
@@ -182,5 +191,5 @@ def draws_wrongly(case: Case) -> Iterator[str]:
 
 RULES: tuple[Callable[[Case], Iterator[str]], ...] = (
     is_lost, ends_wrongly, ends_twice, is_left, leaves_orphans, runs_again, runs_side_by_side, computes_again,
-    draws_wrongly,
+    answers_for_another, draws_wrongly,
 )  # fmt: skip

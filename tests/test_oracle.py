@@ -8,10 +8,10 @@ from tests.oracle import RULES, Attempt, Job, Run, judge
 
 ONE = Attempt("a1", 1, good=True)
 RIGHT = Job("j", "completed", ended_at=20.0, events=("accepted", "started", "completed"), has_result=True,
-            attempts=(ONE,), remote=("COMPLETED",))  # fmt: skip
+            attempts=(ONE,), author="a1", remote=("COMPLETED",))  # fmt: skip
 RAN = Run("a1", "j", 10.0, 19.0)
-CANCELLED = replace(RIGHT, status="cancelled", expected="cancelled", has_result=False, attempts=(), remote=(),
-                    events=("accepted", "cancelled"))  # fmt: skip
+CANCELLED = replace(RIGHT, status="cancelled", expected="cancelled", has_result=False, attempts=(), author="",
+                    remote=(), events=("accepted", "cancelled"))  # fmt: skip
 SECOND = replace(RIGHT, attempts=(Attempt("a0", 1), Attempt("a1", 2, good=True)))
 
 
@@ -62,6 +62,7 @@ def test_what_is_right_passes(job: Job, runs: list[Run]) -> None:
             [RAN],
             "attempt 2 was made although attempt 1 had come to a file",
         ),
+        (replace(SECOND, author="a0"), [RAN], "its result is of attempt a0, which was given up for a1"),
         (replace(RIGHT, upstream=("a", "b"), drawn=("a",)), [RAN], "was handed ['a'], not each of ['a', 'b'] once"),
         (replace(RIGHT, upstream=("a",), drawn=("a", "a")), [RAN], "was handed ['a', 'a']"),
         (RIGHT, [RAN, replace(RAN, job_id="other")], "its job other is not there"),
@@ -81,6 +82,7 @@ def test_no_rule_is_without_a_violation_that_it_alone_finds() -> None:
         ("runs_again", RIGHT, [Run("a1", "j", 1.0, 9.0), RAN]),
         ("runs_side_by_side", SECOND, [Run("a0", "j", 1.0, 11.0), RAN]),
         ("computes_again", replace(RIGHT, ended_at=5.0), [RAN]),
+        ("answers_for_another", replace(SECOND, author="a0"), [RAN]),
         ("draws_wrongly", replace(RIGHT, drawn=("a",)), [RAN]),
     ]
     assert [name for name, _, _ in wrong] == [rule.__name__ for rule in RULES]

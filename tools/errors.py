@@ -271,10 +271,23 @@ class ClockWrong(ToolError):
     code = "clock_wrong"
 
 
+class DiskFull(Unavailable):
+    """A disk of ours is full: make room, then try again."""
+
+    code = "disk_full"
+
+
 class StorageFailed(Unavailable):
-    """The bucket did not answer."""
+    """The bucket did not answer, or was too busy: try again soon."""
 
     code = "storage_failed"
+
+
+class StorageRefused(StorageFailed):
+    """The bucket does not let us in: check its name, its keys and their rights."""
+
+    code = "storage_refused"
+    retryable = False
 
 
 def every(cls: type[ToolError] = ToolError) -> Iterator[type[ToolError]]:

@@ -1,5 +1,6 @@
 """Our own machines as a remote: an attempt is a message on the queue `gpu`, its life is in its row."""
 
+from typing import Any
 from uuid import UUID
 
 from db import attempts
@@ -13,11 +14,17 @@ from tools.outcome import Outcome
 #: How soon a running attempt is looked at again, in seconds; its beat is older than half a minute when it is lost.
 LOOK_S = 10
 
+#: How soon again where a worker may still have to tell of its end, in seconds.
+AWAIT_S = 5
+
 #: Never sooner than this, in seconds: a deadline is not a reason to look without a pause.
 SOON_S = 0.5
 
-#: A message that nobody took is sent again after this, and then ever more slowly: it may only wait in a long queue.
-WAIT_S, LONGEST_WAIT_S = 10, 600
+#: How soon an attempt that nobody took is looked at again, and then ever later, in seconds: the queue may be long.
+WAIT_S, LONGEST_WAIT_S = 10, 40
+
+#: The queue's name, and its list's in Redis.
+QUEUE = "gpu"
 
 
 def name(attempt_id: UUID) -> str:
@@ -38,11 +45,20 @@ def submit(job: Job) -> Answer:
 def put(attempt_id: UUID) -> bool:
     """Send the message; False if the broker is away."""
     message = app.signature("tasks.handle", args=[str(attempt_id)], options={"task_id": name(attempt_id)})
-    return sender.attempt(lambda: message.apply_async(known=True, queue="gpu", ignore_result=True))
+    return sender.attempt(lambda: message.apply_async(known=True, queue=QUEUE, ignore_result=True))
+
+
+def length() -> int:
+    """Count the messages in the queue; while the broker is away nothing is known to be there."""
+    backend: Any = app.backend
+    try:
+        return int(backend.client.llen(QUEUE))
+    except backend.connection_errors:
+        return 0
 
 
 def look(job: Job) -> Answer:
-    """Look at the attempt's row. One that nobody took is put in the queue again: its message may be lost."""
+    """Look at the attempt's row. One that nobody took is put in the queue again if some message there is lost."""
     attempt_id = live(job).id
     seen = attempts.look(attempt_id)
     if seen.outcome:
@@ -51,7 +67,8 @@ def look(job: Job) -> Answer:
         return Ended(broken_off(Expired(), 0))
     if seen.claimed:
         return watch(job, seen)
-    put(attempt_id)
+    if length() < attempts.count_waiting():  # where as many wait as should, more would only be in the way
+        put(attempt_id)
     return Running(max(min(WAIT_S * 2.0**seen.sends, LONGEST_WAIT_S, seen.waits_s, job.limits.timeout_s), SOON_S))
 
 
@@ -60,6 +77,8 @@ def watch(job: Job, seen: attempts.Seen) -> Answer:
     left_s = job.limits.timeout_s - seen.ran_s
     if seen.stale:
         return Lost()
+    if left_s <= 0 and seen.young:  # it may be through for long, and could not say so
+        return Running(AWAIT_S)
     if left_s <= 0:
         return Ended(broken_off(ExecutionTimeout(), seen.ran_s))
     return Running(max(min(LOOK_S, left_s), SOON_S))

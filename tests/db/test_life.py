@@ -188,6 +188,22 @@ def test_a_tool_is_full_at_its_limit() -> None:
         rows.start(rows.accept("train"))
 
 
+def test_the_last_place_is_taken_by_one_of_many() -> None:
+    waiting = [rows.accept() for _ in range(5)]
+    with transaction() as session:
+        tool = replace(TOOLS["mask"], limits=Limits(max_in_flight=life.in_flight(session, TOOLS["mask"]) + 2))
+
+    def take() -> bool:
+        with transaction() as session:
+            job = rows.lock(session, waiting.pop())
+            if life.is_full(session, tool):
+                return False
+            job.start({}, {}, rows.SIGNATURE)
+            return True
+
+    assert sorted(rows.at_once(5, take)) == [False] * 3 + [True] * 2
+
+
 def test_early_and_late_are_told_by_the_databases_clock() -> None:
     job_id = rows.accept()
     for values, early, late in (

@@ -115,6 +115,7 @@ def test_an_attempt_that_we_end_is_stopped_until_that_is_sure(running: tuple[UUI
         assert life.end(session, rows.lock(session, running[0]), "cancelled")
     assert stops() == [running[1]]
     assert stops() == []
+    assert attempt(running[1]).stop_at, "whoever took it may die before the remote has heard"
     change(running[1], stop_at=soon(-1))
     assert stops() == [running[1]]
     runs.stopped(running[1])

@@ -39,6 +39,7 @@ def started() -> Job:
 
 def seconds(moment: Any) -> float:
     """Read from now plus an interval, in the database's time, how long the interval is."""
+    assert moment is not None
     return float(list(moment.right.clauses)[-1].value)
 
 

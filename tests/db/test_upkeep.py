@@ -1,5 +1,6 @@
 """What nobody needs any more is forgotten, in the database's time; what somebody needs is not."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -131,18 +132,30 @@ def suspected(attempt_id: UUID) -> list[str]:
         return list(session.scalars(select(Suspicion.what).where(Suspicion.attempt_id == attempt_id)))
 
 
-def test_a_lost_attempt_that_lives_is_counted_once() -> None:
-    job_id = rows.accept()
+def beat(attempt_id: UUID) -> None:
+    assert not attempts.beat(attempt_id, 0.2, "sampling")
+
+
+def charge(attempt_id: UUID) -> None:
+    runs.charge(attempt_id, runs.Meter(execution_ms=100))
+
+
+def count_lost() -> int:
+    return suspicions.count(settings().database_url).get(suspicions.LOST_ATTEMPT_RAN, 0)
+
+
+@pytest.mark.parametrize("live", [beat, charge])
+def test_a_lost_attempt_that_lives_is_counted_once(live: Callable[[UUID], None]) -> None:
+    job_id, before = rows.accept(), count_lost()
     first = rows.start(job_id)
     assert attempts.beat(first, 0.1, "sampling")
     with transaction() as session:
         assert rows.lock(session, job_id).lose()
     assert suspected(first) == []
     for _ in range(2):
-        assert not attempts.beat(first, 0.2, "sampling")
-        runs.charge(first, runs.Meter(execution_ms=100))
+        live(first)
     assert suspected(first) == [suspicions.LOST_ATTEMPT_RAN]
-    assert suspicions.count(settings().database_url)[suspicions.LOST_ATTEMPT_RAN] == 1
+    assert count_lost() == before + 1
 
 
 def test_the_cancelled_that_beats_once_more_is_not_suspected() -> None:

@@ -18,7 +18,7 @@ from tests.rig import app
 logger = logging.getLogger(__name__)
 
 #: The tools that HTTP takes as jobs; templates are resolved there at once.
-OVER_HTTP = ("nap", "train", "generate", "mask", "inpaint", "video")
+OVER_HTTP = ("nap", "long nap", "train", "generate", "mask", "inpaint", "video")
 
 #: The real arrow from a template to a film.
 FIVE = ("resolve_template", "generate", "mask", "inpaint", "video")
@@ -59,6 +59,7 @@ def own(tool: str, mark: str, world: World) -> dict[str, Any]:
     seed = {"seed": int(mark)}
     told: dict[str, dict[str, Any]] = {
         "nap": seed,
+        "long nap": {"seconds": 3.5, **seed},
         "train": {"model_name": f"Bag {mark}"},
         "resolve_template": {"template_id": world.template_id, "trigger_word": f"TOK_{mark}"},
         "generate": {"model_id": world.model_id, "width": 256, "height": 256, **seed},
@@ -110,7 +111,7 @@ def serve(folder: Path) -> None:
 
 def ask(tool: str, mark: str, world: World) -> None:
     """Ask over HTTP as a client should: with a key, again and again until there is an answer."""
-    route = "train" if tool == "train" else f"{tool}/async"
+    route = "train" if tool == "train" else f"{tool.removeprefix('long ')}/async"
     told: Mapping[str, Any] = given(tool, f"{mark}00", world)
     for _ in range(TRIES):
         with suppress(requests.RequestException):

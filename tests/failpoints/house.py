@@ -4,10 +4,13 @@ import io
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
@@ -16,11 +19,12 @@ from typing import Any
 import requests
 
 from db import templates
+from embedded import guard
 from embedded.ports import HOST, any_free
 from storage.bucket import bucket
 from storage.door import take_picture
 from tests.api.asking import PATIENCE_S, PHOTOS, post
-from tests.conftest import Process, Processes
+from tests.conftest import wait_until
 from tests.failpoints import ledger, points
 from tests.failpoints.deeds import World
 from tests.gateway.far import SECRET
@@ -30,61 +34,78 @@ from tests.tasks.house import read, wait_for_end
 #: Two of each, so that while one stands still the other goes on; the children of `gpu` and `api` are two as well.
 PROGRAMS = ("main-1", "main-2", "watch-1", "watch-2", "gpu", "api", "far-1", "far-2", "client")
 
-CELERY = ("celery", "-A", "tests.failpoints.rig", "worker", "--without-gossip", "--without-mingle", "-l", "INFO")
+WORKER = ("--without-gossip", "--without-mingle", "-l", "INFO")
 
-COMMANDS: dict[str, Sequence[str]] = {
-    "main": (*CELERY, "-Q", "main,resume", "-P", "threads", "-c", "8"),
-    "gpu": (*CELERY, "-Q", "gpu", "-c", "2"),
-    "watch": ("python", "-m", "tests.failpoints.rig"),
-    "client": ("python", "-m", "tests.failpoints.rig"),
-    "far": ("python", "-m", "tests.failpoints.far"),
-}
+ARGUMENTS: dict[str, Sequence[str]] = {
+    "main": (*WORKER, "-Q", "main,resume", "-P", "threads", "-c", "8"), "gpu": (*WORKER, "-Q", "gpu", "-c", "2"),
+    "api": ("api.app:create_app()", "-k", "gthread", "--threads", "20", "-w", "2", "--no-control-socket"),
+}  # fmt: skip
 
-#: Seconds in which all programs must do their work, started at one moment on two slow cores.
-READY_S = 240
+#: Seconds in which all programs must do their work, and must have ended.
+READY_S, ENDING_S = 240, 10
 
 #: What a program says when it does its work.
 READY = {"main": "ready.", "gpu": "ready.", "watch": "watching as", "api": "Booting worker", "client": "sending"}
 
 
+@dataclass(frozen=True)
+class Program:
+    """A program under test, in a group of its own."""
+
+    process: int
+    log: Path
+
+    def said(self) -> str:
+        """Give all that it printed."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def kill(self) -> None:
+        """End the whole group, as a power cut would."""
+        guard.tell(-self.process, signal.SIGKILL)
+
+
 class House:
     """What runs, what it is told of the world, and what it wrote down."""
 
-    def __init__(self, starter: Processes, gateway: Gateway, far_tools: Sequence[str]) -> None:
-        self.starter, self.gateway, self.far_tools = starter, gateway, far_tools
-        self.folder = starter.folder
+    def __init__(self, folder: Path, gateway: Gateway, far_tools: Sequence[str]) -> None:
+        self.folder, self.gateway, self.far_tools = folder, gateway, far_tools
         for name in ("armed", "fired", "asks"):
-            (self.folder / name).mkdir()
+            (folder / name).mkdir()
         self.port = any_free(set())
         self.site = f"http://{HOST}:{self.port}"
-        self.running: dict[str, Process] = {}
+        self.running: dict[str, Program] = {}
         self.starts = 0
         self.over = Event()
         self.guard = Thread(target=self.keep_up, name="supervisor", daemon=True)
+        self.mother = subprocess.Popen(
+            [sys.executable, "-m", "tests.failpoints.programs"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     def start(self) -> None:
         """Start it all, and wait until it does its work."""
         for name in PROGRAMS:
             self.start_one(name)
         for name in PROGRAMS:
-            self.running[name].wait_for(partial(self.is_ready, name), READY_S)
+            wait_until(partial(self.is_ready, name), READY_S, self.running[name].said)
         self.guard.start()
         self.world = self.furnish()
 
     def start_one(self, name: str) -> None:
         """Start one program."""
         role, self.starts = name.partition("-")[0], self.starts + 1
-        env = {points.FOLDER: str(self.folder), points.ROLE: role, **self.env(name)}
-        command = list(self.gunicorn if role == "api" else COMMANDS[role])
-        if command[0] == "celery":
-            command += ["-n", f"{name}.{self.starts}@here"]
-        self.running[name] = self.starter.start(*command, env=env)
-
-    @property
-    def gunicorn(self) -> list[str]:
-        """Say how the API is started; loaded before its workers are, so that a killed one is soon replaced."""
-        return ["gunicorn", "tests.failpoints.served:create_app()", "-k", "gthread", "--threads", "20", "-w", "2",
-                "-b", f"{HOST}:{self.port}", "--no-control-socket", "--preload"]  # fmt: skip
+        arguments = [*ARGUMENTS.get(role, ())]
+        arguments += {"api": ["-b", f"{HOST}:{self.port}"]}.get(role, ["-n", f"{name}.{self.starts}@here"])
+        env = {points.FOLDER: str(self.folder), points.ROLE: role, "PYTHONUNBUFFERED": "1", **self.env(name)}
+        log = self.folder / f"{self.starts}-{name}.log"
+        told = {"role": role, "arguments": arguments, "env": env, "log": str(log)}
+        assert self.mother.stdin
+        assert self.mother.stdout
+        self.mother.stdin.write(json.dumps(told) + "\n")
+        self.mother.stdin.flush()
+        self.running[name] = Program(int(self.mother.stdout.readline()), log)
 
     def env(self, name: str) -> Mapping[str, str]:
         """Give a program's environment."""
@@ -101,15 +122,24 @@ class House:
     def keep_up(self) -> None:
         """Start again what has died."""
         while not self.over.wait(0.1):
-            for name, process in list(self.running.items()):
-                if process.popen.poll() is not None:
-                    process.kill()  # what is left of its group
+            for name, program in list(self.running.items()):
+                if not state(program.process):
+                    program.kill()  # what is left of its group
                     self.start_one(name)
 
     def end(self) -> None:
-        """Keep it up no more."""
+        """Ask all to end, so that they can write down which lines they ran; kill what does not, and what is left."""
         self.over.set()
-        self.guard.join()
+        if self.guard.is_alive():
+            self.guard.join()
+        for program in self.running.values():
+            guard.tell(program.process, signal.SIGTERM)
+        until = time.monotonic() + ENDING_S
+        while time.monotonic() < until and any(state(program.process) for program in self.running.values()):
+            time.sleep(0.05)
+        for program in self.running.values():
+            program.kill()
+        self.mother.communicate()
 
     def furnish(self) -> World:
         """Have a model, a template, a picture, photos and a mask made."""
@@ -177,17 +207,16 @@ def go_on(process: int) -> None:
 
 
 @contextmanager
-def built(starter: Processes, far_tools: Sequence[str]) -> Iterator[House]:
+def built(folder: Path, far_tools: Sequence[str]) -> Iterator[House]:
     """Build a house in which RunPod does these tools."""
     gateway = Gateway()
     gateway.start()
     bucket.cache_clear()
-    house = House(starter, gateway, far_tools)
+    house = House(folder, gateway, far_tools)
     try:
         house.start()
         yield house
     finally:
-        house.end() if house.guard.is_alive() else None
-        starter.end()
+        house.end()
         gateway.stop()
         bucket.cache_clear()

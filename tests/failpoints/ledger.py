@@ -13,6 +13,9 @@ from tests.oracle import Run
 
 Line = dict[str, Any]
 
+#: Seconds between the end of a run and the death of its process before anything of it was kept.
+SOON_S = 2.0
+
 
 def install() -> None:
     """Let this process write down each run of a handler."""
@@ -56,10 +59,16 @@ def make_run(began: Line, later: list[Line]) -> Run:
     stood = [line["at"] for line in own if line["word"] == "stood"]
     went = [line["at"] for line in own if line["word"] == "went"]
     still = tuple(zip(stood, [*went, *[float("inf")] * (len(stood) - len(went))], strict=True))
-    return Run(
-        began["attempt_id"], began["job_id"], began["at"], end["at"] if end else None,
-        died=bool(end and end["word"] == "died"), still=tuple(span for span in still if not end or span[0] < end["at"]),
-    )  # fmt: skip
+    died = bool(end and (end["word"] == "died" or died_with_it(own, end)))
+    spans = tuple(span for span in still if not end or span[0] < end["at"])
+    ended = end["at"] if end else None
+    return Run(began["attempt_id"], began["job_id"], began["at"], ended, died=died, still=spans)
+
+
+def died_with_it(own: list[Line], end: Line) -> bool:
+    """Tell whether a process died just when a run of its had ended: nobody has heard of what that came to."""
+    later = own[own.index(end) + 1 :]
+    return bool(later) and later[0]["word"] == "died" and later[0]["at"] - end["at"] < SOON_S
 
 
 def of_one(line: Line, other: Line) -> bool:

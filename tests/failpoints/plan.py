@@ -35,6 +35,8 @@ def deeds_at(point: Point) -> Iterator[str]:
     yield from TOOLS
     if point.title in ON_CANCELLING or (point.role == "api" and point.remote == "both"):
         return  # HTTP takes single jobs
+    if point.title in {"gpu.claims", "gpu.done", "watch.submits"}:  # who stood still comes back while another is at it
+        yield "long nap"
     if point.remote == "both" and point.role != "watch":
         yield "resolve_template"
     yield from ("chain", "chord")
@@ -53,15 +55,17 @@ def house_of(point: Point, deed: str) -> tuple[str, ...]:
 CHOSEN = [
     Trial(*words.split(" ", 2))
     for words in (
-        "api.accepted kill inpaint", "api.accepted error nap", "api.rung stop nap", "api.cancelled kill mask",
-        "api.hears error mask", "api.heard kill mask",
-        "client.remembered kill chord", "client.remembered stop chord",
-        "main.intended kill chain", "main.intended away nap", "main.queued stop nap", "main.submitted kill mask",
-        "main.noted error mask", "main.answers stop chain", "main.settles kill chord", "main.settles error chord",
-        "main.settled stop resolve_template",
-        "gpu.claimed stop nap", "gpu.claimed error nap", "gpu.stores kill train", "gpu.stores error chord",
-        "gpu.done stop nap", "gpu.finished kill nap", "gpu.concluded kill chord", "gpu.sent error nap",
-        "watch.took stop mask", "watch.looked stop mask", "watch.concluded kill generate", "watch.replaced error nap",
+        "api.accepted error nap", "api.rung stop nap", "api.cancelled kill mask", "api.hears error mask",
+        "api.heard kill mask",
+        "client.remembered kill chord",
+        "main.intended kill chain", "main.intended away nap", "main.queued stop nap",
+        "main.answers stop chain", "main.settles kill chord",
+        "main.settles error chord", "main.settled stop resolve_template",
+        "gpu.claims stop long nap", "gpu.claimed stop nap", "gpu.stores kill train",
+        "gpu.stores error chord", "gpu.done stop long nap", "gpu.finished kill inpaint", "gpu.concluded kill chord",
+        "gpu.sent error nap",
+        "watch.took stop inpaint", "watch.took_far stop mask", "watch.submits stop mask", "watch.submitted kill mask",
+        "watch.noted error mask", "watch.looked stop mask", "watch.concluded kill generate", "watch.replaced error nap",
         "watch.reopened kill slow chord", "watch.restored stop slow chord", "watch.resent error slow chord",
         "watch.stops stop mask", "watch.stopped error mask",
         "far.claims stop mask", "far.claimed kill video", "far.stores error mask", "far.keeps stop mask",

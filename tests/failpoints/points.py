@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial, wraps
 from importlib import import_module
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
@@ -67,18 +68,21 @@ POINTS = {
         Point("client", "remembered", "after", "db.intake:remember"),
         Point("main", "intended", "after", "tasks.run:step"),
         Point("main", "queued", "after", "tasks.remotes.queue:put", "near"),
-        Point("main", "submitted", "after", "tasks.remotes.endpoint:run", "far"),
-        Point("main", "noted", "after", "tasks.answers:note", "far"),
         Point("main", "answers", "after", "tasks.run:advance", said=lambda result: result is not None),
         Point("main", "settles", "before", "tasks.run:ToolTask.after_return"),
         Point("main", "settled", "after", "db.life:settle"),
+        Point("gpu", "claims", "before", "db.attempts:claim", "near"),
         Point("gpu", "claimed", "after", "db.attempts:claim", "near"),
         Point("gpu", "stores", "before", "gpu_handlers.attempt:store", "near"),
         Point("gpu", "done", "after", "tasks.handle:do", "near"),
         Point("gpu", "finished", "after", "db.attempts:finish", "near"),
         Point("gpu", "concluded", "before", "tasks.ending:send", "near"),
         Point("gpu", "sent", "after", "tasks.ending:send", "near"),
-        Point("watch", "took", "after", "db.life:claim_due"),
+        Point("watch", "took", "after", "db.life:claim_due", "near"),
+        Point("watch", "took_far", "after", "db.crowd:claim_due", "far"),
+        Point("watch", "submits", "before", "tasks.remotes.endpoint:run", "far"),
+        Point("watch", "submitted", "after", "tasks.remotes.endpoint:run", "far"),
+        Point("watch", "noted", "after", "db.crowd:name", "far"),
         Point("watch", "looked", "after", "tasks.remotes.endpoint:status", "far"),
         Point("watch", "concluded", "before", "tasks.ending:send", "far"),
         Point("watch", "replaced", "before", "tasks.answers:submit", "near"),
@@ -128,7 +132,9 @@ def find(where: str) -> tuple[Any, str]:
 
 
 def pointed(point: Point, original: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a function, so that a fault can be met there."""
+    """Wrap a function, or what is awaited, so that a fault can be met there."""
+    if iscoroutinefunction(original):
+        return awaited(point, original)
 
     @wraps(original)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -136,6 +142,22 @@ def pointed(point: Point, original: Callable[..., Any]) -> Callable[..., Any]:
             meet(point, [*args, *kwargs.values()])
             return original(*args, **kwargs)
         result = original(*args, **kwargs)
+        if point.said(result):
+            meet(point, [*args, *kwargs.values(), result])
+        return result
+
+    return run
+
+
+def awaited(point: Point, original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap what is awaited."""
+
+    @wraps(original)
+    async def run(*args: Any, **kwargs: Any) -> Any:
+        if point.when == "before":
+            meet(point, [*args, *kwargs.values()])
+            return await original(*args, **kwargs)
+        result = await original(*args, **kwargs)
         if point.said(result):
             meet(point, [*args, *kwargs.values(), result])
         return result

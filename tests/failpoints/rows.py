@@ -13,6 +13,7 @@ from db import life
 from db.base import transaction
 from storage import claims
 from tests import oracle
+from tests.failpoints.points import ID
 from tests.gateway.cloud import Work
 
 #: As much of the database's time passes at once: more than every deadline of ours that is not of a caller's making.
@@ -88,6 +89,7 @@ def show_one(job: tables.Job, expected: str, events: Sequence[str], works: Seque
         str(job.id), job.status, expected, seconds(job.ended_at), tuple(events), has_result=job.result is not None,
         due=job.due_at is not None, settled=job.settled_at is not None, upstream=texts(job.upstream),
         drawn=texts(job.drawn), attempts=tuple(show_attempt(attempt) for attempt in job.attempts),
+        author=next(iter(ID.findall(((job.outcome or {}).get("file") or {}).get("r2_path", ""))), ""),
         remote=tuple(work.status for work in works if work.input.get("job_id") == str(job.id)),
     )  # fmt: skip
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import Processes
 from tests.failpoints import plan, trial
 from tests.failpoints.house import House, built
 from tests.failpoints.trial import Record, Trial
@@ -13,7 +12,7 @@ from tests.failpoints.trial import Record, Trial
 @pytest.fixture(scope="module")
 def town(database: str, s3: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:  # noqa: ARG001 - they must run
     """Run the house twice over, with the points in it."""
-    with built(Processes(tmp_path_factory.mktemp("failpoints")), plan.FAR) as town:
+    with built(tmp_path_factory.mktemp("failpoints"), plan.FAR) as town:
         yield town
 
 

@@ -117,10 +117,12 @@ def test_the_ledger_tells_who_ended_who_died_and_who_stood_still(tmp_path: Path)
         {"word": "went", "pid": 2, "at": 5},
         {"word": "died", "pid": 2, "at": 6},
         {"word": "began", "attempt_id": "c", "job_id": "k", "pid": 1, "at": 7},
+        {"word": "ended", "attempt_id": "c", "job_id": "k", "pid": 1, "at": 8},
+        {"word": "died", "pid": 1, "at": 9},
     ):
         ledger.write(tmp_path, **line)
     assert ledger.read(tmp_path) == [
         Run("a", "j", 1, 3),
         Run("b", "j", 2, 6, died=True, still=((4, 5),)),
-        Run("c", "k", 7),
+        Run("c", "k", 7, 8, died=True),
     ]

@@ -223,8 +223,10 @@ class Course:
         over = count == len(self.trial.expected)
         if self.trial.is_half_sent and count == 2:
             self.do_once("week", partial(rows.end_wait, self.mark))
-        if self.standing and (over or time.monotonic() > self.free_at):
-            self.free()
+        if self.standing:  # at least for a second, which stands for the lease that the database's time leapt over
+            left_s = self.free_at - time.monotonic()
+            if left_s <= 0 or (over and left_s <= STILL_S - 1):
+                self.free()
             return False
         return over and not judge(self.town, self.record)
 

@@ -28,7 +28,7 @@ SECRET = "a secret of more than sixteen"
 LONG_S = 400
 
 #: Seconds between two leaps of the database's time.
-LEAP_EVERY_S = 1.0
+LEAP_EVERY_S = 2.0
 
 seeds = itertools.count(1)
 
@@ -55,10 +55,6 @@ class Far:
     def kill(self, name: str) -> None:
         """Kill a worker and its child."""
         self.workers.pop(name).kill()
-
-    def let_go(self, job_id: str) -> None:
-        """Wait until the worker that began a job has handed it over, or tried to."""
-        wait_until(lambda: f"[{job_id}] ignored" in self.house.running["main"].said())
 
     def lose_file(self, r2_path: str) -> None:
         """Let a file vanish from the bucket."""
@@ -126,28 +122,19 @@ class Call:
     def hurry(self, true: Callable[[], object], patience_s: float = 30) -> None:
         """Let the database's time leap until it is true.
 
-        Never under a submission that goes on: a leap would end its lease, which outlasts any call to RunPod, and the
-        attempt would be handed over once more. What is due then is done at once, so the next leap can wait a little.
+        Seldom, as what is due then is done at once: a leap under a submission would end its lease, which outlasts any
+        call to RunPod, and the attempt would be handed over once more.
         """
-        self.far.let_go(self.job_id)
         leapt_at = 0.0
 
         def is_true() -> object:
             nonlocal leapt_at
-            if monotonic() - leapt_at > LEAP_EVERY_S and not self.is_being_submitted():
+            if monotonic() - leapt_at > LEAP_EVERY_S:
                 self.age(LONG_S)
                 leapt_at = monotonic()
             return true()
 
         wait_until(is_true, patience_s, lambda: repr((self.now, self.works)))
-
-    def is_being_submitted(self) -> bool:
-        """Tell whether a watcher is at it, and RunPod's name for it is not known yet."""
-        unnamed = select(Job.id).join(Attempt, Attempt.job_id == Job.id).where(
-            Job.id == UUID(self.job_id), Job.sends > 0, Attempt.ended_at.is_(None), Attempt.remote_id.is_(None)
-        )  # fmt: skip
-        with transaction() as session:
-            return session.execute(unnamed).first() is not None
 
     def age(self, seconds: float) -> None:
         """Let so much of the database's time pass for it."""

@@ -84,8 +84,8 @@ def test_who_finds_the_claim_taken_touches_nothing(diary: Path) -> None:
     attempt_id = str(uuid4())
     claims.take(attempt_id, "job-of-another", "w2")
     said = do(job("job-1", attempt_id))
-    assert said["claim"]["remote_id"] == "job-of-another"
     assert diary.read_text() == ""
+    assert said["claim"]["remote_id"] == "job-of-another"
     assert claims.find_outcome(attempt_id) is None
 
 

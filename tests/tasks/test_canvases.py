@@ -15,7 +15,7 @@ from tasks import mask, video
 from tests import rig
 from tests.conftest import wait_until
 from tests.tasks.house import read, wait_for_end
-from tools.errors import CanvasReused, HandlerFailed, InvalidInput, ToolError
+from tools.errors import CanvasReused, HandlerFailed, InvalidInput, StorageFailed, ToolError
 
 nap: Any = rig.nap
 pytestmark = pytest.mark.usefixtures("house")
@@ -114,6 +114,14 @@ def test_a_failure_cancels_what_follows_and_is_raised() -> None:
         sent.parent.parent.get(timeout=30)
     jobs = wait_for_end(sent.id, sent.parent.id)
     assert {(job["status"], job["error"]["code"]) for job in jobs} == {("cancelled", "upstream_failed")}
+
+
+def test_a_failure_for_want_of_the_bucket_is_an_end_and_not_tried_for_ever() -> None:
+    sent: Any = chain(nap.s(fate="starve"), nap.s()).apply_async()
+    with pytest.raises(StorageFailed):
+        sent.parent.get(timeout=30)
+    (job,) = wait_for_end(sent.id)
+    assert (job["status"], job["error"]["code"]) == ("cancelled", "upstream_failed")
 
 
 def test_link_error_hears_of_a_failure(redis_url: str) -> None:

@@ -126,6 +126,7 @@ def test_an_attempt_that_somebody_has_taken_does_not_expire() -> None:
     assert isinstance(look, Running)
     assert look.again_s <= 1, "it is looked at when its time is over"
     change(job, claimed_at=soon(-31))
+    wait_until(lambda: isinstance(queue.look(job), Ended))  # not before the database has been up for a while
     ended = queue.look(job)
     assert isinstance(ended, Ended)
     assert ended.outcome.error == ExecutionTimeout().problem()

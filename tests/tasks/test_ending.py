@@ -1,12 +1,54 @@
-"""What an end costs."""
+"""What an end costs, what proves it, and how a chord hears of it."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from db.runs import Meter
+from storage.bucket import bucket
+from tasks import ending
+from tasks.app import app
 from tasks.ending import own_meter
-from tools.outcome import Outcome
+from tests.db import rows
+from tools.errors import NoOutput
+from tools.outcome import Outcome, StoredFile
 
 
 @pytest.mark.parametrize(("engine", "execution_ms"), [("gpu", 1234), ("preview", 0)])
 def test_on_our_own_machines_a_gpus_time_counts_and_a_cpus_does_not(engine: str, execution_ms: int) -> None:
     assert own_meter(Outcome(engine=engine, seconds=1.2341)) == Meter(execution_ms=execution_ms)
+
+
+@pytest.fixture
+def stored(s3: object) -> Iterator[StoredFile]:  # noqa: ARG001 - it must run
+    """Put a file into the bucket, as a handler does."""
+    bucket.cache_clear()
+    put = bucket().put(f"masks/{uuid4()}.png", b"a file")
+    yield StoredFile(r2_path=f"r2://{bucket().name}/{put.key}", size=put.size, sha256=str(put.sha256))
+    bucket.cache_clear()
+
+
+@pytest.mark.parametrize("lie", [{"size": 7}, {"sha256": "0" * 64}, {"r2_path": "r2://packshot/masks/none.png"}])
+def test_a_file_is_believed_only_as_the_bucket_has_it(stored: StoredFile, lie: dict[str, Any]) -> None:
+    honest = Outcome(engine="gpu", seconds=1, file=stored)
+    assert ending.confirm(honest) == honest
+    told = ending.confirm(honest.model_copy(update={"file": stored.model_copy(update=lie)}))
+    assert told.file is None
+    assert (told.error or {})["code"] == NoOutput.code
+
+
+@pytest.mark.usefixtures("database", "redis_url")
+def test_a_chord_that_was_flushed_is_counted_afresh() -> None:
+    members = [rows.planned() for _ in range(3)]
+    for member in members:
+        rows.canvas(member)
+    ids = [member.id for member in members]
+    rows.canvas(rows.planned(), rows.planned(*ids, members=ids, shared=True))
+    group_id, backend = str(uuid4()), app.backend
+    size: Any = backend.get_key_for_group(group_id, ".s")  # type: ignore[attr-defined]  # it is Redis
+    rows.change(ids[0], signature={**rows.SIGNATURE, "options": {"group_id": group_id}})
+    ending.restore_chord(rows.job(ids[0]))
+    assert backend.client.get(size) == b"3"  # type: ignore[attr-defined]  # the same
+    rows.forget_all()

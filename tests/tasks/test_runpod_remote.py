@@ -151,6 +151,14 @@ def test_without_a_token_runpod_is_not_asked(gateway: Gateway, job: Job, monkeyp
     assert gateway.cloud.calls["status"] == calls
 
 
+def test_without_a_token_runpod_is_given_nothing(gateway: Gateway, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = Tokens(per_s=0, most=0)
+    monkeypatch.setattr(runpod, "sends", lambda _endpoint: empty)
+    assert runpod.submit(job) == Running(1.0)
+    assert accepted(gateway, live(job).id) == 0
+    assert runs.may_send(live(job).id), "who may not yet, does not keep others from it"
+
+
 def test_a_cancelled_intent_that_runpod_may_have_can_never_begin(gateway: Gateway, job: Job) -> None:
     calls = gateway.cloud.calls["cancel"]
     assert runpod.cancel(live(job))

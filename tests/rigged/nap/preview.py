@@ -10,7 +10,7 @@ from PIL import Image
 
 from gpu_handlers.work import Work
 from tests.nap import DIARY, NapParams
-from tools.errors import ObjectNotFound
+from tools.errors import ObjectNotFound, StorageFailed
 
 
 def run(params: NapParams, work: Work) -> Path:
@@ -35,6 +35,8 @@ def meet(fate: str, work: Work) -> None:
             raise RuntimeError("nap was told to fail")
         case "refuse":
             raise ObjectNotFound("There is no bed in the picture: show one.", {"suggestions": ["sofa"]})
+        case "starve":
+            raise StorageFailed
         case "overflow":
             raise OutOfMemoryError("CUDA out of memory")
         case "swell":
