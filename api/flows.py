@@ -13,7 +13,8 @@ from api.submitting import ALONE, AWAITED, waiting
 from db import flow_pages
 from db.course import AskedFlow
 from tools import flow, named, plan
-from tools.errors import FlowNotFound, InvalidInput, UnknownField
+from tools.errors import InvalidInput, UnknownField
+from tools.flow import FlowNotFound
 from tools.plan import Ready
 
 blueprint = Blueprint("flows", __name__, url_prefix="/api/flows")

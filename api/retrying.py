@@ -11,7 +11,8 @@ from api.composing import Admitted
 from db import flow_pages
 from db.course import AskedFlow, Kept
 from tools import flow, plan
-from tools.errors import FlowRunning, InvalidInput
+from tools.errors import InvalidInput
+from tools.flow import FlowRunning
 from tools.plan import Ready
 from tools.refusal import refuse
 

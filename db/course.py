@@ -12,7 +12,7 @@ from db.flows import Edge, Flow, Step, StepStatus
 from db.jobs import Job
 from db.listen import JOBS_CHANNEL
 from db.openings import NoList, NothingLeft, Opener
-from tools.errors import FlowNotFound
+from tools.flow import FlowNotFound
 from tools.plan import Ready
 
 #: Where a session keeps the jobs that it has opened, until somebody sends them.

@@ -12,7 +12,7 @@ from db import pages
 from db.base import engine, quick, reachable
 from db.flows import Edge, Flow, Step
 from db.jobs import Job
-from tools.errors import FlowNotFound
+from tools.flow import FlowNotFound
 
 #: Runs that it takes to say how long a tool takes, and as many as are looked at.
 LEAST_RUNS, MOST_RUNS = 10, 200

@@ -116,12 +116,6 @@ class JobNotFound(NotFound):
     code = "job_not_found"
 
 
-class FlowNotFound(NotFound):
-    """There is no flow with this id."""
-
-    code = "flow_not_found"
-
-
 class ModelNotFound(NotFound):
     """There is no model with this id: GET /api/models lists them."""
 
@@ -138,13 +132,6 @@ class FileNotFound(NotFound):
     """There is no file at this address."""
 
     code = "file_not_found"
-
-
-class FlowRunning(ToolError):
-    """The flow has not ended yet: wait for its end, or cancel it first."""
-
-    code = "flow_running"
-    retryable = True
 
 
 class ModelNotReady(ToolError):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tools import references
-from tools.errors import InvalidInput, MissingInput, ToolError
+from tools.errors import InvalidInput, MissingInput, NotFound, ToolError
 from tools.references import Handed, Upstream, read
 from tools.refusal import advise, check_sound, gather, refuse
 
@@ -20,6 +20,19 @@ INPUTS, EACH = "inputs", "each"
 
 #: One thing that is wrong, as a problem document lists it.
 Fault = dict[str, Any]
+
+
+class FlowNotFound(NotFound):
+    """There is no flow with this id."""
+
+    code = "flow_not_found"
+
+
+class FlowRunning(ToolError):
+    """The flow has not ended yet: wait for its end, or cancel it first."""
+
+    code = "flow_running"
+    retryable = True
 
 
 class Step(BaseModel):

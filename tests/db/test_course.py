@@ -16,7 +16,7 @@ from tests.db import rows
 from tests.noop import NOOP
 from tools import flow, plan
 from tools.catalog import TOOLS
-from tools.errors import FlowNotFound
+from tools.flow import FlowNotFound
 
 pytestmark = pytest.mark.usefixtures("tables")
 
