@@ -14,7 +14,7 @@ from db.base import soon
 from db.flows import Step
 from db.jobs import SEND_AGAIN_S, Job
 from tools import catalog
-from tools.binding import bind
+from tools.binding import bind, inherits
 from tools.contract import Tool
 from tools.errors import MissingInput, ToolError
 from tools.flow import Share, share
@@ -51,10 +51,10 @@ class Opener:
             self.results = {row.id: row.result for row in self.session.execute(wanted)}
 
     def hand(self, step: Step) -> Handed | None:
-        """Hand a step's result on, each with its job's id; None if it was skipped."""
-        if step.status == "skipped":
-            return None
+        """Hand a step's result on, each with its job's id; None if it was skipped, or nothing is left of it."""
         values = [self.tell(job_id) for job_id in step.jobs]
+        if step.status == "skipped" or not (step.many or values[0]):
+            return None
         return Handed(step.tool, values if step.many else values[0])
 
     def tell(self, job_id: UUID | None) -> dict[str, Any] | None:
@@ -104,9 +104,7 @@ class Opener:
     def bind(self, tool: Tool, one: Share, drawn: list[UUID]) -> dict[str, Any]:
         """Bind the params, and say when the job must have started. Raises InvalidInput."""
         told, deadlines = tool.part(one.given)
-        further = (
-            self.trace(drawn) if any(kind.inherited and name not in told for name, kind in tool.takes.items()) else []
-        )
+        further = self.trace(drawn) if inherits(tool, told) else []
         params = bind(tool, told, one.upstream, further).settle().model_dump(mode="json")
         start_by = soon(float(deadlines.start_within_seconds or tool.limits.start_within_s))
         due_at = func.least(soon(SEND_AGAIN_S), start_by)

@@ -8,7 +8,7 @@ from rich.table import Table
 from embedded.demo_report import Report
 
 #: How a run is called.
-RUNS = {"http": "over HTTP", "celery": "as a Celery chain", "flow": "as one flow, and again from inpaint"}
+RUNS = {"http": "over HTTP", "celery": "as a Celery chain", "flow": "as one flow"}
 
 #: Columns that a table needs beside its addresses; and the widest line that is pleasant to read.
 BESIDE, PLEASANT = 34, 110
