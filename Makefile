@@ -18,7 +18,7 @@ up: install  ## run the whole house in this terminal
 
 test: install-dev  ## run the tests on real servers
 	@rm -rf var/coverage && mkdir -p var/coverage
-	@$(BIN)/coverage run -m pytest -n $(or $(WORKERS),2) --dist loadfile
+	@$(BIN)/coverage run -m pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --format=total > /dev/null || { $(BIN)/coverage report; exit 1; }
 

@@ -40,6 +40,7 @@ class Waiting:
         self.bells: dict[str, set[Event]] = defaultdict(set)
         self.lock = Lock()
         self.listener: Thread | None = None
+        self.listening = False
 
     def wait(self, job_id: UUID, seconds: float, read: Read = pages.read) -> dict[str, Any]:
         """Read a job, when it has ended or the time is over; at once if too many wait. Raises JobNotFound.
@@ -50,9 +51,19 @@ class Waiting:
             return read(job_id)
         try:
             with self.bell(str(job_id)) as bell:
-                return wait_for_end(partial(read, job_id), bell, monotonic() + seconds)
+                return self.wait_for_end(partial(read, job_id), bell, monotonic() + seconds)
         finally:
             self.places.release()
+
+    def wait_for_end(self, read: Callable[[], dict[str, Any]], bell: Event, until: float) -> dict[str, Any]:
+        """Read the job at each ring, until it has ended or the time is over; where nobody listens, look by oneself."""
+        while True:
+            bell.clear()
+            job = read()
+            left = until - monotonic()
+            if job["status"] in ENDED or left <= 0:
+                return job
+            bell.wait(min(left, LOOK_S if self.listening else ASK_S))
 
     @contextmanager
     def bell(self, job_id: str) -> Iterator[Event]:
@@ -76,12 +87,14 @@ class Waiting:
         while True:
             try:
                 connection = listen.connect(listen.JOBS_CHANNEL)
+                self.listening = True
                 while True:
                     for job_id in listen.wait(connection, ASK_S):
                         self.ring(job_id)
                     self.ask()
             except (psycopg2.Error, OSError, ValueError, Unavailable) as error:  # select() takes no number above 1023
                 logger.debug("cannot listen, waiters only look: %s", error)
+                self.listening = False
                 self.ring_all()
                 Event().wait(ASK_S)
 
@@ -102,14 +115,3 @@ class Waiting:
         with self.lock:
             for bell in self.bells.get(job_id, ()):
                 bell.set()
-
-
-def wait_for_end(read: Callable[[], dict[str, Any]], bell: Event, until: float) -> dict[str, Any]:
-    """Read the job at each ring, until it has ended or the time is over."""
-    while True:
-        bell.clear()
-        job = read()
-        left = until - monotonic()
-        if job["status"] in ENDED or left <= 0:
-            return job
-        bell.wait(min(left, LOOK_S))

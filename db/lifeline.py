@@ -7,6 +7,8 @@ libpq would wait for it for ever: it knows no timeout for an answer.
 import os
 import select
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event, Lock, Thread
 from time import monotonic, sleep
@@ -73,6 +75,15 @@ class Lifeline:
         if not self.called.is_set():
             self.called.set()
             self.start()
+
+    @contextmanager
+    def holding(self, connection: Any) -> Iterator[None]:
+        """Watch over a connection that is no engine's."""
+        self.hold(id(connection), connection)
+        try:
+            yield
+        finally:
+            self.let_go(id(connection))
 
     def start(self) -> None:
         """Start the thread that looks, once."""

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg2
 from sqlalchemy import make_url
 
+from db.lifeline import lifeline
 from settings import settings
 
 #: The channel on which each event's job id comes.
@@ -15,10 +16,11 @@ JOBS_CHANNEL = "packshot_jobs"
 
 def connect(*channels: str) -> Any:
     """Open a connection of its own: a pooled one would be handed to somebody else. Raises psycopg2.Error."""
+    lifeline.must_answer()
     url = make_url(settings().database_url).set(drivername="postgresql")
     connection = psycopg2.connect(url.render_as_string(hide_password=False), connect_timeout=2)
     connection.autocommit = True
-    with connection.cursor() as cursor:
+    with lifeline.holding(connection), connection.cursor() as cursor:
         for channel in channels:
             cursor.execute(f'LISTEN "{channel}"')
     return connection

@@ -25,6 +25,13 @@ from settings import settings
 
 PATIENCE_S = 30
 
+#: The files that take longest: begun first, so that at the end no core waits for one of them alone.
+LONGEST = (
+    "failpoints/test_failpoints.py", "chaos/test_small_run.py", "embedded/test_demo.py", "docs/test_blocks.py",
+    "tasks/test_restart.py", "tasks/test_recovery.py", "handlers/test_cutout.py", "tasks/test_canvases.py",
+    "tasks/test_runpod.py", "tasks/test_runpod_faults.py",
+)  # fmt: skip
+
 #: The environment of somebody whom nobody has told of any server, whatever other tests have set.
 NO_SERVERS = {
     "DATABASE_URL": "", "REDIS_URL": "", "S3_ENDPOINT_URL": "", "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "",
@@ -37,6 +44,12 @@ ENDING_S = 10
 
 #: The variable by which somebody who runs the tests often lends them servers that he has started by `serving`: JSON.
 LENT = "PACKSHOT_LENT_SERVERS"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first."""
+    places = {Path(__file__).parent / name: n for n, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONGEST
+
 ROOT = Path(__file__).parent.parent
 ROOMS = ("tools", "storage", "db", "gpu_handlers", "tasks", "api", "embedded")
 
@@ -235,3 +237,7 @@ def test_nothing_happens_on_import() -> None:
         "print(settings.cache_info().currsize, threading.active_count())"
     )
     assert told.split() == ["0", "1"]
+
+
+def test_the_files_that_are_said_to_take_longest_are_there() -> None:
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).exists()] == []
