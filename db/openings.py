@@ -105,7 +105,7 @@ class Opener:
         """Bind the params, and say when the job must have started. Raises InvalidInput."""
         told, deadlines = tool.part(one.given)
         further = self.trace(drawn) if inherits(tool, told) else []
-        params = bind(tool, told, one.upstream, further).settle().model_dump(mode="json")
+        params = bind(tool, told, one.upstream, further, one.scope).settle().model_dump(mode="json")
         start_by = soon(float(deadlines.start_within_seconds or tool.limits.start_within_s))
         due_at = func.least(soon(SEND_AGAIN_S), start_by)
         return {"params": params, "start_by": start_by, "due_at": due_at, **intake.told(deadlines)}

@@ -14,8 +14,9 @@ WHICH = "say which by a reference, such as ${gen.r2_path} or ${0.r2_path}."
 
 
 def bind(
-    tool: Tool, given: Mapping[str, Any], upstream: Upstream | None = None, further: Sequence[Iterable[Handed]] = ()
-) -> Params:
+    tool: Tool, given: Mapping[str, Any], upstream: Upstream | None = None, further: Sequence[Iterable[Handed]] = (),
+    scope: Upstream | None = None,
+) -> Params:  # fmt: skip
     """Make the params of a job.
 
     Args:
@@ -23,12 +24,14 @@ def bind(
         given: Plain JSON from the caller; may hold references.
         upstream: The results of the steps directly before.
         further: The results of the steps before those, nearest first; only words and ids are taken from them.
+        scope: What else references can name; no gap is filled from it.
 
     Raises:
         InvalidInput: also as missing_input, ambiguous_input or unknown_field; names the fields.
     """
     upstream = upstream or {}
-    bound = {name: read(name, value, upstream) for name, value in given.items()}
+    known = {**upstream, **(scope or {})}
+    bound = {name: read(name, value, known) for name, value in given.items()}
     return tool.check(bound | fill_gaps(tool, bound, upstream, further))
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -150,6 +150,8 @@ class Share:
 
     given: dict[str, Any]
     upstream: Upstream
+    #: What ${each} stands for. It is not put in its place, or a text in it would be read as a reference.
+    scope: Upstream = field(default_factory=dict)
 
     @property
     def left_out(self) -> bool:
@@ -172,7 +174,7 @@ def share(items: Sequence[dict[str, Any]], spread: str | None, upstream: Upstrea
         raise InvalidInput.at("foreach", f"{spread} is no list, so nothing can be done for each.")
     if len(values) > MOST_JOBS:
         raise InvalidInput.at("foreach", f"{spread} has {len(values)} members: a step may have {MOST_JOBS} jobs.")
-    each = [Share(tell(items[0], value), upstream) for value in values]
+    each = [Share(items[0], upstream, {EACH: Handed(None, value)}) for value in values]
     return list(pair(found[1], each, upstream)) if spreads(found, upstream) else each
 
 

@@ -5,8 +5,11 @@ from typing import Any
 import pytest
 
 from tools import flow, plan
+from tools.binding import bind
+from tools.catalog import TOOLS
 from tools.errors import InvalidInput
 from tools.plan import Ready
+from tools.references import Handed
 
 PHOTO = "r2://packshot/uploads/a.png"
 
@@ -235,3 +238,11 @@ def test_the_count_of_a_step_is_not_the_count_of_its_tool() -> None:
     assert (made["gen"].many, made["gen"].items, made["film"].spread) == (False, [told], "${gen.images}")
     both = make({**several, "count": 2})["gen"]
     assert (both.many, both.items) == (True, [told, told])
+
+
+def test_what_a_result_says_is_never_read_as_a_reference() -> None:
+    told = {"model_id": 1, "prompt": "${each}, at night"}
+    before = {"a": Handed(None, {"word": "secret"}), "b": Handed(None, {"words": ["${a.word}", "${nobody.x}"]})}
+    shares = flow.share([told], "${b.words}", before)
+    params = [bind(TOOLS["generate"], one.given, one.upstream, scope=one.scope) for one in shares]
+    assert [one.model_dump()["prompt"] for one in params] == ["${a.word}, at night", "${nobody.x}, at night"]
