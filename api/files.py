@@ -12,7 +12,7 @@ from tools.contract import Tool
 from tools.errors import FileNotFound
 
 #: A file is named for the attempt that made it; nothing else is looked for.
-NAME = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(\.[a-z0-9]+)")
+NAME = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:\.(image_[2-8]))?(\.[a-z0-9]+)")
 
 #: What a name stands for never changes; and whatever is in it, a browser runs none of it.
 HEADERS = {
@@ -26,9 +26,9 @@ HEADERS = {
 def serve(filename: str, tool: Tool) -> Response:
     """Serve one file, or the part of it that `Range` names. Raises FileNotFound."""
     named = NAME.fullmatch(filename)
-    if not named or named[2] != tool.suffix:
+    if not named or named[3] != tool.suffix:
         raise FileNotFound
-    file = pages.find_file(UUID(named[1]), tool.name)
+    file = pages.find_file(UUID(named[1]), tool.name, named[2])
     return send(file["r2_path"])
 
 

@@ -1,12 +1,22 @@
-"""Jobs of any tool: list, poll, cancel."""
+"""Jobs of any tool: list, poll, cancel, do again."""
+
+from typing import Any
+from uuid import UUID
 
 from flask import Blueprint, Response, jsonify, request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from api import submitting
+from api.bodies import read_json
+from api.preferences import read_preference
+from api.retrying import merge
 from api.tools import read_id, show_job
-from db import pages
+from db import lineage, pages
 from tasks import ending
 from tools import catalog
+from tools.deadlines import Deadlines
 from tools.errors import InvalidInput, UnknownField
+from tools.refusal import refuse
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/jobs")
 
@@ -44,6 +54,38 @@ def cancel_job(job_id: str) -> Response:
     """Cancel a job; one that has ended stays as it is."""
     ending.cancel(read_id(job_id))
     return show_job(job_id)
+
+
+@blueprint.get("/<job_id>/lineage")
+def get_lineage(job_id: str) -> Response:
+    """Show what a job came from, back to the photos, and what came of it."""
+    return jsonify(lineage.read(read_id(job_id)))
+
+
+class Again(BaseModel):
+    """What shall be different."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    overrides: dict[str, Any] = Field({}, description="New values of params; null takes one away.")
+
+
+@blueprint.post("/<job_id>/retry")
+def retry_job(job_id: str) -> Response:
+    """Run a job once more as a new one, with the params that it really had, but for those that are given here."""
+    body, preference = read_json(), read_preference(0)
+    try:
+        again = Again.model_validate(body)
+    except ValidationError as error:
+        raise refuse(Again, error) from None
+    old = pages.read(read_id(job_id))
+    times = {name: old["input"][name] for name in Deadlines.model_fields if name in old["input"]}
+    given, _ = merge({**(old["params"] or old["input"]), **times}, again.overrides)
+    made, replayed = submitting.submit(
+        catalog.find(old["tool"]), given, awaited=preference.wait_s > 0, fingerprint={"retry_of": job_id, **body},
+        retry_of=UUID(old["job_id"]),
+    )  # fmt: skip
+    return submitting.answer(made, preference, replayed=replayed)
 
 
 def read_count(name: str, default: int, largest: int, smallest: int = 0) -> int:

@@ -9,6 +9,7 @@ from flask import Blueprint, Response, jsonify, request, send_from_directory
 from markupsafe import escape
 
 from api import operations
+from api.flows import STATUSES as FLOW_STATUSES
 from api.jobs import STATUSES
 from api.operations import Operation
 from settings import settings
@@ -55,6 +56,37 @@ JOB = {
         "progress": {"type": "number", "minimum": 0, "maximum": 1},
         "gpu_seconds": {"type": "number", "minimum": 0, "description": "Seconds on a GPU that it cost, all attempts."},
         "error": {"type": ["object", "null"], "description": "As in a problem document."},
+    },
+}
+
+STEP = {
+    "type": "object",
+    "required": ["id", "tool", "status", "result", "jobs"],
+    "properties": {
+        "id": {"type": "string"},
+        "tool": {"type": "string"},
+        "status": {"type": "string", "description": "As a job's, or skipped."},
+        "after": {"type": "array", "items": {"type": "string"}, "description": "The steps directly before it."},
+        "kept": {"type": "boolean", "description": "Whether its results are those of the flow before."},
+        "result": {"type": ["object", "array", "null"], "description": "A list, if it is spread over many jobs."},
+        "error": {"type": ["object", "null"], "description": "As in a problem document."},
+        "jobs": {"type": "array", "items": {"type": "object"}, "description": "Each with its params, as bound."},
+    },
+}
+
+FLOW = {
+    "type": "object",
+    "required": ["flow_id", "status", "steps"],
+    "properties": {
+        "flow_id": {"type": "string", "format": "uuid"},
+        "status": {"enum": list(FLOW_STATUSES)},
+        "name": {"type": ["string", "null"]},
+        "inputs": {"type": "object"},
+        "steps": {"type": "array", "items": STEP, "description": "In an order in which they can run."},
+        "edges": {"type": "array", "items": {"type": "array"}, "description": "Pairs of steps: before, after."},
+        "gpu_seconds": {"type": "number", "minimum": 0, "description": "Seconds on a GPU that its own jobs cost."},
+        "retry_of": {"type": ["string", "null"], "description": "The flow that it does once more."},
+        "changes": {"type": ["object", "null"], "description": "What is different: from_step, overrides."},
     },
 }
 
@@ -106,7 +138,7 @@ def describe(served: list[Tool], base: str) -> dict[str, Any]:
         "info": {"title": "Packshot", "version": version("packshot"), "description": "GPU tools for product imagery."},
         "servers": [{"url": base}],
         "paths": paths,
-        "components": {"schemas": {"Problem": PROBLEM, "Job": JOB}},
+        "components": {"schemas": {"Problem": PROBLEM, "Job": JOB, "Flow": FLOW}},
     }
 
 
@@ -119,6 +151,8 @@ def every(served: list[Tool]) -> Iterator[tuple[str, Operation]]:
             yield from (("templates", operation) for operation in operations.of_templates(tool))
         elif tool.trains:
             yield from (("training", operation) for operation in operations.of_training())
+    yield from (("flows", operation) for operation in operations.of_flows())
+    yield from (("batches", operation) for operation in operations.of_batches())
     yield from (("jobs", operation) for operation in operations.of_house())
 
 

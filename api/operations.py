@@ -7,9 +7,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from api.jobs import LONGEST_PAGE, LONGEST_POLL, STATUSES
+from api.batches import Batch
+from api.flows import STATUSES as FLOW_STATUSES
+from api.jobs import LONGEST_PAGE, LONGEST_POLL, STATUSES, Again
+from api.retrying import Retry
 from api.templates import NewTemplate
 from tools.contract import Tool
+from tools.flow import Flow
 from tools.train import TRAIN
 
 Schema = dict[str, Any]
@@ -32,6 +36,18 @@ OBJECT: Schema = {"type": "object"}
 LIST: Schema = {"type": "array", "items": OBJECT}
 JOB: Schema = {"$ref": "#/components/schemas/Job"}
 BINARY: Schema = {"type": "string", "format": "binary"}
+FLOW: Schema = {"$ref": "#/components/schemas/Flow"}
+STARTED: Schema = {
+    "type": "object",
+    "required": ["flow_id", "status"],
+    "properties": {"flow_id": {"type": "string", "format": "uuid"}, "status": {"type": "string"}},
+}
+PAGES: dict[str, Schema] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE, "description": "How many on a page."},
+    "cursor": {"type": "string", "description": "next_cursor of the page before."},
+}
+SECONDS: Schema = {"type": "integer", "minimum": 0, "maximum": LONGEST_POLL}
+WAIT: dict[str, Schema] = {"wait": {**SECONDS, "description": "Seconds to wait for the end."}}
 ACCEPTED: Schema = {
     "type": "object",
     "required": ["job_id", "status"],
@@ -168,21 +184,62 @@ def of_templates(resolve: Tool) -> Iterator[Operation]:
     )  # fmt: skip
 
 
+def of_flows() -> Iterator[Operation]:
+    """List the operations of flows."""
+    one = "/api/flows/{flow_id}"
+    filters = {**PAGES, "status": {"enum": list(FLOW_STATUSES), "description": "Only of this status."}}
+    dry = {"dry_run": {"type": "boolean", "description": "Check it, say what it would do, and start nothing."}}
+    both = {"200": FLOW, "202": STARTED}
+    text = "Run steps with references between them, in the order that these give."
+    again = "Run a flow once more as a new one, and keep every result that the changes do not touch."
+    yield from (
+        Operation("post", "/api/flows", "create_flow", text, both, schema_of(Flow), query=dry, headers=SUBMIT_HEADERS),
+        Operation("get", "/api/flows/named", "list_named_flows", "List the flows that run by name.", {"200": OBJECT}),
+        Operation("get", "/api/flows", "list_flows", "List flows, the newest first.", {"200": OBJECT}, query=filters),
+        Operation("get", one, "get_flow", "Show a flow, or wait for its end.", {"200": FLOW}, query=WAIT),
+        Operation("post", f"{one}/cancel", "cancel_flow", "Cancel a flow; an ended one stays.", {"200": FLOW}),
+        Operation("post", f"{one}/retry", "retry_flow", again, both, schema_of(Retry), headers=SUBMIT_HEADERS),
+    )
+
+
+def of_batches() -> Iterator[Operation]:
+    """List the operations of batches."""
+    one = "/api/batches/{batch_id}"
+    text = "Run one tool for each item, or for each combination of a matrix."
+    filters = {**PAGES, "status": {"enum": list(FLOW_STATUSES), "description": "Only of this status."}}
+    both = {"200": OBJECT, "202": OBJECT}
+    yield from (
+        Operation("post", "/api/batches", "create_batch", text, both, schema_of(Batch), headers=SUBMIT_HEADERS),
+        Operation("get", "/api/batches", "list_batches", "List batches, newest first.", {"200": OBJECT}, query=filters),
+        Operation("get", one, "get_batch", "Show a batch, or wait for its end.", {"200": OBJECT}, query=WAIT),
+        Operation("post", f"{one}/cancel", "cancel_batch", "Cancel what is left of a batch.", {"200": OBJECT}),
+    )
+
+
 def of_house() -> Iterator[Operation]:
     """List the operations that belong to no tool."""
     filters: dict[str, Schema] = {
         "tool": {"type": "string", "description": "Only this tool's."},
         "status": {"enum": list(STATUSES), "description": "Only of this status."},
-        "limit": {"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE, "description": "Jobs on a page."},
-        "cursor": {"type": "string", "description": "next_cursor of the page before."},
+        **PAGES,
     }
-    seconds: Schema = {"type": "integer", "minimum": 0, "maximum": LONGEST_POLL}
-    wait = {"wait": {**seconds, "description": "Seconds to wait for the end."}}
+    walk = "Walk from a job back to what it came from, and on to what came of it."
+    again, both = "Run a job once more as a new one, with other params.", {"200": OBJECT, "202": ACCEPTED}
     image = {"type": "object", "required": ["image"], "properties": {"image": BINARY}}
     yield from (
         Operation("get", "/api/jobs", "list_jobs", "List jobs, the newest first.", {"200": OBJECT}, query=filters),
-        Operation("get", "/api/jobs/{job_id}", "get_job", "Show a job, or wait for its end.", {"200": JOB}, query=wait),
+        Operation("get", "/api/jobs/{job_id}", "get_job", "Show a job, or wait for its end.", {"200": JOB}, query=WAIT),
         Operation("post", "/api/jobs/{job_id}/cancel", "cancel_job", "Cancel a job; an ended one stays.", {"200": JOB}),
+        Operation(
+            "post",
+            "/api/jobs/{job_id}/retry",
+            "retry_job",
+            again,
+            both,
+            schema_of(Again),
+            headers=SUBMIT_HEADERS,
+        ),
+        Operation("get", "/api/jobs/{job_id}/lineage", "get_lineage", walk, {"200": OBJECT}),
         Operation("post", "/api/uploads", "upload", "Bring a picture into the bucket.", {"201": OBJECT}, form=image),
         Operation("get", "/api/tools", "list_tools", "List the tools and their schemas.", {"200": OBJECT}),
         Operation(

@@ -9,6 +9,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 from storage.space import is_full
 from tools import errors
 from tools.errors import InvalidInput, ToolError
+from tools.flow import FlowRunning
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +20,7 @@ STATUSES: dict[type[ToolError], int] = {
     errors.UnsupportedMedia: 422,
     errors.TooLarge: 413,
     errors.NotFound: 404,
+    FlowRunning: 409,
     errors.ModelNotReady: 409,
     errors.ModelFailed: 409,
     errors.IdempotencyInProgress: 409,

@@ -27,8 +27,9 @@ AWAITED, ALONE = 0, 1
 
 
 def submit(
-    tool: Tool, given: dict[str, Any], *, awaited: bool, fingerprint: dict[str, Any] | None = None
-) -> tuple[UUID, bool]:
+    tool: Tool, given: dict[str, Any], *, awaited: bool, fingerprint: dict[str, Any] | None = None,
+    retry_of: UUID | None = None,
+) -> tuple[UUID, bool]:  # fmt: skip
     """Make a job of a request, once for each idempotency key: its id, and whether it was there before.
 
     Args:
@@ -36,6 +37,7 @@ def submit(
         given: The params as they came, and beside them what is said of time.
         awaited: Whether the caller waits for the end.
         fingerprint: What tells this request from others, if that is not `given`.
+        retry_of: The job that it does once more.
 
     Raises:
         InvalidInput, ModelNotFound, ModelNotReady, …: and nothing was made.
@@ -46,7 +48,7 @@ def submit(
         return known, True
     told, deadlines = tool.part(given)
     params = check(tool, told).model_dump(mode="json")
-    asked = Asked(uuid4(), tool, given, params, AWAITED if awaited else ALONE, deadlines)
+    asked = Asked(uuid4(), tool, given, params, AWAITED if awaited else ALONE, deadlines, retry_of)
     if key:
         job_id, new = intake.accept_once(key, asked)
         if not new:
@@ -102,6 +104,11 @@ def finish(response: Response, job_id: UUID, preference: Preference, *, replayed
     """Say in headers what the body has no keys for."""
     response.headers["Location"] = f"/api/jobs/{job_id}"
     response.headers["X-Job-Id"] = str(job_id)
+    return heed(response, preference, replayed=replayed)
+
+
+def heed(response: Response, preference: Preference, *, replayed: bool) -> Response:
+    """Say in headers which wishes were heeded."""
     if preference.applied:
         response.headers["Preference-Applied"] = preference.applied
     if replayed:

@@ -2,8 +2,9 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from threading import BoundedSemaphore, Event, Lock, Thread
 from time import monotonic
 from typing import Any
@@ -27,6 +28,9 @@ LOOK_S = 2.0
 #: Seconds after which the listener looks whether the database is still there, for all who wait.
 ASK_S = 0.3
 
+#: Reads what is waited for.
+Read = Callable[[UUID], dict[str, Any]]
+
 
 class Waiting:
     """The waiters of one process, and the one connection that listens for them all."""
@@ -38,21 +42,24 @@ class Waiting:
         self.listener: Thread | None = None
         self.listening = False
 
-    def wait(self, job_id: UUID, seconds: float) -> dict[str, Any]:
-        """Read a job, when it has ended or the time is over; at once if too many wait. Raises JobNotFound."""
+    def wait(self, job_id: UUID, seconds: float, read: Read = pages.read) -> dict[str, Any]:
+        """Read a job, when it has ended or the time is over; at once if too many wait. Raises JobNotFound.
+
+        With another `read`, the same is done for a flow.
+        """
         if seconds <= 0 or not self.places.acquire(blocking=False):
-            return pages.read(job_id)
+            return read(job_id)
         try:
             with self.bell(str(job_id)) as bell:
-                return self.wait_for_end(job_id, bell, monotonic() + seconds)
+                return self.wait_for_end(partial(read, job_id), bell, monotonic() + seconds)
         finally:
             self.places.release()
 
-    def wait_for_end(self, job_id: UUID, bell: Event, until: float) -> dict[str, Any]:
+    def wait_for_end(self, read: Callable[[], dict[str, Any]], bell: Event, until: float) -> dict[str, Any]:
         """Read the job at each ring, until it has ended or the time is over; where nobody listens, look by oneself."""
         while True:
             bell.clear()
-            job = pages.read(job_id)
+            job = read()
             left = until - monotonic()
             if job["status"] in ENDED or left <= 0:
                 return job

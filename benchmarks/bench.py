@@ -1,6 +1,6 @@
 """Measure the house, and write `var/bench/latest.json`. Reports; a figure that falls short is no failure."""
 
-from benchmarks import chains, far, footprint, report, speed, stack
+from benchmarks import chains, far, flows, footprint, report, speed, stack
 
 
 def main() -> None:
@@ -9,6 +9,7 @@ def main() -> None:
     with stack.servers() as logs:
         figures += chains.prove(logs)
         figures += speed.measure(logs)
+        figures += flows.measure(logs)
         figures += far.measure(logs)
     path = report.write("bench", figures)
     print(report.table(figures))

@@ -59,8 +59,8 @@ OTHER: dict[str, dict[str, Any]] = {
         "steps": 1,
     },
 }  # fmt: skip
-#: What only says what a model is called.
-NAMES = ("model_name", "trigger_word")
+#: What only says what a model is called, or how often to do the same.
+NAMES = ("model_name", "trigger_word", "count")
 CASES = [(tool, name) for tool in GIVEN for name in catalog.find(tool).params.model_fields if name not in NAMES]
 
 #: The least mean change of a pixel, of 255, that a param may make: some are what a picture is made by.

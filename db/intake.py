@@ -22,7 +22,7 @@ BLOCKED_S = 7 * 24 * 3600
 
 
 class IdempotencyKey(Base):
-    """A key that a caller sent with a request, and the job it made."""
+    """A key that a caller sent with a request, and the job or the flow it made."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (Index("ix_idempotency_keys_created_at", "created_at"),)
@@ -31,7 +31,8 @@ class IdempotencyKey(Base):
     key: Mapped[str] = mapped_column(primary_key=True)
     #: SHA-256 of the request, so that a key cannot mean two things.
     fingerprint: Mapped[str]
-    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    flow_id: Mapped[UUID | None] = mapped_column(ForeignKey("flows.id", ondelete="CASCADE"))
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=text("clock_timestamp()"))
 
 
@@ -54,6 +55,8 @@ class Asked:
     params: dict[str, Any]
     priority: int
     deadlines: Deadlines = field(default_factory=Deadlines)
+    #: The job that it does once more.
+    retry_of: UUID | None = None
 
 
 @dataclass
@@ -94,40 +97,50 @@ def accept_once(key: Key, asked: Asked) -> tuple[UUID, bool]:
         IdempotencyInProgress: the first request with this key is still being taken in.
     """
     with reachable(), engine().begin() as connection:
-        lock = func.pg_try_advisory_xact_lock(func.hashtextextended(f"{key.route}\n{key.key}", 0))
-        if not connection.scalar(select(lock)):
-            raise IdempotencyInProgress
-        if known := recall(connection, key):
+        if known := lock_key(connection, key):
             return known, False
         insert_one(connection, asked)
-        row = {"route": key.route, "key": key.key, "fingerprint": key.fingerprint, "job_id": asked.id}
-        connection.execute(insert(IdempotencyKey).values(row))
+        keep_key(connection, key, job_id=asked.id)
         return asked.id, True
 
 
+def lock_key(connection: Connection | Session, key: Key) -> UUID | None:
+    """Lock a key until the commit; find what it made, if it did. Raises IdempotencyMismatch, IdempotencyInProgress."""
+    lock = func.pg_try_advisory_xact_lock(func.hashtextextended(f"{key.route}\n{key.key}", 0))
+    if not connection.scalar(select(lock)):
+        raise IdempotencyInProgress
+    return recall(connection, key)
+
+
+def keep_key(connection: Connection | Session, key: Key, **made: UUID) -> None:
+    """Keep what a key made: `job_id` or `flow_id`."""
+    row = {"route": key.route, "key": key.key, "fingerprint": key.fingerprint, **made}
+    connection.execute(insert(IdempotencyKey).values(row))
+
+
 def find_key(key: Key) -> UUID | None:
-    """Find the job that a key made, before anything is done for a request that repeats it."""
+    """Find what a key made, before anything is done for a request that repeats it."""
     with reachable(), engine().connect() as connection:
         return recall(connection, key)
 
 
-def recall(connection: Connection, key: Key) -> UUID | None:
+def recall(connection: Connection | Session, key: Key) -> UUID | None:
     """Read what a key made. Raises IdempotencyMismatch."""
     found = connection.execute(
-        select(IdempotencyKey.job_id, IdempotencyKey.fingerprint).where(
+        select(IdempotencyKey.job_id, IdempotencyKey.flow_id, IdempotencyKey.fingerprint).where(
             IdempotencyKey.route == key.route, IdempotencyKey.key == key.key
         )
     ).one_or_none()
     if found and found.fingerprint != key.fingerprint:
         raise IdempotencyMismatch
-    return found.job_id if found else None
+    return (found.job_id or found.flow_id) if found else None
 
 
 def insert_one(connection: Connection, asked: Asked) -> None:
     """Insert the job, its event and, if it trains, its model."""
     row = {
         "id": asked.id, "root_id": asked.id, "tool": asked.tool.name, "given": asked.given, "params": asked.params,
-        "priority": asked.priority, **told(asked.deadlines),
+        "priority": asked.priority, "retry_of": asked.retry_of, **told(asked.deadlines),
     }  # fmt: skip
     within = {"within_s": float(asked.deadlines.start_within_seconds or asked.tool.limits.start_within_s)}
     connection.execute(taking_in(), {f"new_{name}": value for name, value in row.items()} | within)
@@ -147,7 +160,7 @@ def taking_in() -> Select[int]:
     A SELECT around both inserts, since an INSERT would take its parameters for columns.
     """
     columns = Job.__table__.columns
-    names = ("id", "root_id", "tool", "given", "params", "priority", "start_within_s", "timeout_s")
+    names = ("id", "root_id", "tool", "given", "params", "priority", "retry_of", "start_within_s", "timeout_s")
     row: dict[str, Any] = {name: bindparam(f"new_{name}", type_=columns[name].type) for name in names}
     start_by = soon(bindparam("within_s", type_=Float))
     row |= {"due_at": func.least(soon(SEND_AGAIN_S), start_by), "start_by": start_by}

@@ -108,6 +108,8 @@ class Job(Base):
             "ix_jobs_upstream", "upstream", postgresql_using="gin", postgresql_where=text("cardinality(upstream) > 0")
         ),
         Index("ix_jobs_members", "members", postgresql_using="gin", postgresql_where=text("cardinality(members) > 0")),
+        Index("ix_jobs_sources", "sources", postgresql_using="gin", postgresql_where=text("cardinality(sources) > 0")),
+        Index("ix_jobs_flow_id", "flow_id", postgresql_where=text("flow_id IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -122,8 +124,15 @@ class Job(Base):
     upstream: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), default=list, server_default="{}")
     #: The tasks, ours or not, whose chord it is the body of: a chord's size is lost with Redis.
     members: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), default=list, server_default="{}")
-    #: The jobs whose results it was handed: its lineage.
+    #: The jobs whose results it was handed.
     drawn: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), default=list, server_default="{}")
+    #: The flow that it is part of, and the name of its step there.
+    flow_id: Mapped[UUID | None] = mapped_column(ForeignKey("flows.id", ondelete="SET NULL"))
+    step: Mapped[str | None]
+    #: The job that it does once more.
+    retry_of: Mapped[UUID | None]
+    #: All the jobs that made what it works on, also where its caller named their files and models: its lineage.
+    sources: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), default=list, server_default="{}")
     #: What the caller gave; with references read and gaps filled; what the ids in it stand for.
     given: Mapped[dict[str, Any]]
     params: Mapped[dict[str, Any] | None]

@@ -12,12 +12,13 @@ from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from db import models, templates
+from db import course, models, templates
 from db.base import quick, reachable, soon
 from db.jobs import BLOCKED, ENDED, SEND_AGAIN_S, THROTTLED, Attempt, Job, Status
-from tools.binding import Handed
+from tools import references
 from tools.contract import Params, Tool
-from tools.errors import Poisoned, UpstreamFailed
+from tools.errors import Poisoned, ToolError, UpstreamFailed
+from tools.plan import Ready, blame_item
 
 #: The channel on which a watcher hears that a job has become due.
 DUE_CHANNEL = "packshot_due"
@@ -30,9 +31,6 @@ LONGEST_S = 600
 
 #: More jobs of a tool than this are never being started at one moment.
 CROWD = 100
-
-#: As far back as words and ids are inherited.
-FURTHEST = 20
 
 #: How the ids among the params are looked up, by kind.
 LOOKUPS: dict[str, Callable[[Session, Any], dict[str, Any]]] = {
@@ -90,6 +88,26 @@ def look_up(session: Session, tool: Tool, params: Params) -> dict[str, dict[str,
     }
 
 
+def check_ids(session: Session, steps: Sequence[Ready]) -> None:
+    """Look up the ids in what the steps of a flow are told, each once; what a reference will give comes later.
+
+    Raises:
+        ModelNotFound, ModelNotReady, TemplateNotFound, …: with the place in the request.
+    """
+    seen: set[tuple[str, Any]] = set()
+    told = [(step, n, item) for step in steps for n, item in enumerate(step.items)]
+    for ready, n, item in told:
+        kinds = {name: kind.name for name, kind in ready.tool.takes.items() if kind.name in IDS and name in item}
+        for name, kind in kinds.items():
+            if (kind, item[name]) in seen or any(references.find(item[name])):
+                continue
+            seen.add((kind, item[name]))
+            try:
+                LOOKUPS[kind](session, item[name])
+            except ToolError as error:
+                raise blame_item(ready, n, name, error) from None
+
+
 def end(
     session: Session, job: Job, status: Status, *, result: dict[str, Any] | None = None,
     error: dict[str, Any] | None = None, outcome: dict[str, Any] | None = None, free: bool = True,
@@ -107,6 +125,8 @@ def end(
         free_places(session, [job.tool])
     if any(attempt.stop_at is not None for attempt in job.attempts):
         call_watchers(session)
+    if job.flow_id:
+        course.advance(session, job)  # last, as the ends of one flow wait for each other from here to the commit
     return True
 
 
@@ -253,35 +273,3 @@ def next_in_line() -> ReturningUpdate[UUID]:
     first = first.with_for_update(skip_locked=True)
     freed = update(Job).where(Job.id.in_(first)).values(due_at=soon(0)).returning(Job.id)
     return freed.execution_options(synchronize_session=False)
-
-
-def hand_on(session: Session, values: Sequence[Any]) -> dict[str, Handed]:
-    """Name by position what was passed along a canvas; a list counts as its members."""
-    flat = [inner for value in values for inner in (value if isinstance(value, list) else [value])]
-    tools: dict[str, str] = {}
-    if ids := job_ids(flat):
-        tools = {str(row.id): row.tool for row in session.execute(select(Job.id, Job.tool).where(Job.id.in_(ids)))}
-    results = [value for value in flat if isinstance(value, dict)]
-    return {str(n): Handed(tools.get(str(value.get("job_id"))), value) for n, value in enumerate(results)}
-
-
-def job_ids(values: Iterable[Any]) -> list[UUID]:
-    """Read the job ids that results carry; what is none of ours has none."""
-    found = []
-    for value in values:
-        try:
-            found.append(UUID(value["job_id"]))
-        except (TypeError, KeyError, ValueError, AttributeError):  # a foreign task hands on what it likes
-            continue
-    return found
-
-
-def trace(session: Session, ids: Sequence[UUID]) -> list[list[Handed]]:
-    """Walk back from jobs along what they drew from: the results of each step before, nearest first."""
-    levels: list[list[Handed]] = []
-    nearest = session.execute(select(Job.drawn).where(Job.id.in_(ids))).scalars().all() if ids else []
-    while (ids := sorted({job_id for drawn in nearest for job_id in drawn})) and len(levels) < FURTHEST:
-        rows = session.execute(select(Job.tool, Job.result, Job.drawn).where(Job.id.in_(ids))).all()
-        levels.append([Handed(row.tool, row.result) for row in rows if row.result])
-        nearest = [row.drawn for row in rows]
-    return levels

@@ -12,11 +12,13 @@ from sqlalchemy.dialects.postgresql import dialect
 from db.base import engine, quick, reachable
 from db.jobs import Attempt, Job
 from tools.errors import FileNotFound, InvalidInput, JobNotFound
+from tools.following import list_next
 
 #: What a poll shows; a few columns by Core are three times as quick as the mapped object.
 COLUMNS = (
     Job.id, Job.tool, Job.status, Job.stage, Job.progress, Job.given, Job.params, Job.result, Job.error,
-    Job.outcome, Job.gpu_seconds, Job.drawn, Job.created_at, Job.started_at, Job.ended_at,
+    Job.outcome, Job.gpu_seconds, Job.drawn, Job.flow_id, Job.step, Job.retry_of, Job.created_at, Job.started_at,
+    Job.ended_at,
 )  # fmt: skip
 
 #: A poll is asked for so often that PostgreSQL shall not plan it anew each time: each connection prepares it once.
@@ -56,11 +58,20 @@ def show(row: Row[Any]) -> dict[str, Any]:
         "input": row.given,
         "params": row.params,
         "drawn_from": [str(job_id) for job_id in row.drawn],
+        "flow_id": row.flow_id and str(row.flow_id),
+        "step": row.step,
+        "retry_of": row.retry_of and str(row.retry_of),
         "created_at": row.created_at.isoformat(),
         "started_at": row.started_at.isoformat() if row.started_at else None,
         "ended_at": row.ended_at.isoformat() if row.ended_at else None,
-        "urls": {"self": f"/api/jobs/{row.id}", "cancel": f"/api/jobs/{row.id}/cancel"},
+        "next": list_next(row.tool, row.result) if row.status == "completed" and row.result else [],
+        "urls": urls_of(f"/api/jobs/{row.id}"),
     }
+
+
+def urls_of(own: str) -> dict[str, str]:
+    """Say where a job is asked about, and what can be done with it."""
+    return {"self": own, **{name: f"{own}/{name}" for name in ("cancel", "retry", "lineage")}}
 
 
 def read_list(
@@ -94,8 +105,8 @@ def unpack(cursor: str) -> tuple[datetime, UUID]:
         raise InvalidInput.at("cursor", "this is no cursor of ours: take next_cursor from the page before.") from None
 
 
-def find_file(attempt_id: UUID, tool: str) -> dict[str, Any]:
-    """Find the file that a completed job left: `{r2_path, size, sha256}`. Raises FileNotFound."""
+def find_file(attempt_id: UUID, tool: str, extra: str | None = None) -> dict[str, Any]:
+    """Find the file that a completed job left, or one beside it: `{r2_path, size, sha256}`. Raises FileNotFound."""
     wanted = (
         select(Job.outcome)
         .join(Attempt, Attempt.job_id == Job.id)
@@ -103,7 +114,8 @@ def find_file(attempt_id: UUID, tool: str) -> dict[str, Any]:
     )
     with reachable(), engine().connect() as connection:
         outcome = connection.scalar(wanted)
-    file: dict[str, Any] | None = (outcome or {}).get("file")
+    found = outcome or {}
+    file: dict[str, Any] | None = found.get("extras", {}).get(extra) if extra else found.get("file")
     if file is None or str(attempt_id) not in file["r2_path"]:
         raise FileNotFound
     return file

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Delete, delete, or_, select, tuple_, update
+from sqlalchemy import CursorResult, Delete, delete, func, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import array
 
 from db.base import soon, transaction
+from db.flows import Flow, Step
 from db.intake import IdempotencyKey
 from db.jobs import DAY_S, ENDED, Attempt, Event, Job
 from db.models import Model
@@ -32,10 +34,15 @@ class Remains:
 
 
 def forget_keys() -> int:
-    """Delete idempotency keys a day after their job has ended. Returns how many."""
+    """Delete idempotency keys a day after their job or their flow has ended. Returns how many."""
     key = tuple_(IdempotencyKey.route, IdempotencyKey.key)
-    over = select(IdempotencyKey.route, IdempotencyKey.key).join(Job, Job.id == IdempotencyKey.job_id)
-    old = over.where(IdempotencyKey.created_at < soon(-DAY_S), Job.ended_at < soon(-DAY_S))
+    over = (
+        select(IdempotencyKey.route, IdempotencyKey.key)
+        .outerjoin(Job, Job.id == IdempotencyKey.job_id)
+        .outerjoin(Flow, Flow.id == IdempotencyKey.flow_id)
+    )
+    ended_at = func.coalesce(Job.ended_at, Flow.ended_at)
+    old = over.where(IdempotencyKey.created_at < soon(-DAY_S), ended_at < soon(-DAY_S))
     first = old.order_by(IdempotencyKey.created_at).limit(BATCH)
     return run(delete(IdempotencyKey).where(key.in_(first.with_for_update(skip_locked=True, of=IdempotencyKey))))
 
@@ -51,9 +58,12 @@ def forget_jobs(days: int) -> int:
     unswept = select(Attempt.id).where(
         Attempt.job_id == Job.id, or_(Attempt.sweep_at.is_not(None), Attempt.stop_at.is_not(None))
     )  # fmt: skip
+    # A flow that goes on hands their results on, also where it took them over from another.
+    going = select(Step.flow_id).join(Flow, Flow.id == Step.flow_id).where(Flow.ended_at.is_(None))
+    wanted = going.where(Step.jobs.contains(array([Job.id])))
     old = select(Job.id).where(
         Job.created_at < soon(-days * DAY_S), Job.ended_at < soon(-days * DAY_S), Job.status.in_(ENDED),
-        ~select(Model.id).where(Model.job_id == Job.id).exists(), ~unswept.exists(),
+        ~select(Model.id).where(Model.job_id == Job.id).exists(), ~unswept.exists(), ~wanted.exists(),
     )  # fmt: skip
     first = old.order_by(Job.created_at).limit(BATCH)
     return run(delete(Job).where(Job.id.in_(first.with_for_update(skip_locked=True, of=Job))))
@@ -62,6 +72,13 @@ def forget_jobs(days: int) -> int:
 def forget_watchers() -> int:
     """Delete watchers that were not seen for a day. Returns how many."""
     return run(delete(Watcher).where(Watcher.beat_at < soon(-DAY_S)))
+
+
+def forget_flows(days: int) -> int:
+    """Delete flows that ended so many days ago; their jobs go by themselves. Returns how many."""
+    old = select(Flow.id).where(Flow.created_at < soon(-days * DAY_S), Flow.ended_at < soon(-days * DAY_S))
+    first = old.order_by(Flow.created_at).limit(BATCH)
+    return run(delete(Flow).where(Flow.id.in_(first.with_for_update(skip_locked=True, of=Flow))))
 
 
 def run(statement: Delete) -> int:

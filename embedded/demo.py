@@ -1,4 +1,4 @@
-"""`packshot demo`: all six tools at work on photos of a product, over HTTP and again as a Celery chain."""
+"""`packshot demo`: all six tools at work on photos of a product, over HTTP, as a Celery chain, and as one flow."""
 
 import json
 import os
@@ -72,11 +72,11 @@ def run(data: Path, wishes: Wishes, out: Path, product: Product, *, small: bool 
 
 
 def play(stage: Stage, report: Report, script: Script) -> int:
-    """Do both runs, and say what came of them."""
+    """Do all runs, and say what came of them."""
     begun = time.monotonic()
     try:
         with report.whole():
-            run_both(stage, report, script)
+            run_all(stage, report, script)
     except ToolError as problem:
         where = f"Look into the logs in {stage.house.logs}, or ask packshot doctor."
         report.screen.say(f"\n{report.failed()}{problem}\n\n{where}")
@@ -85,17 +85,19 @@ def play(stage: Stage, report: Report, script: Script) -> int:
     return 0
 
 
-def run_both(stage: Stage, report: Report, script: Script) -> None:
-    """Do the main job over HTTP, then as a chain, and draw the contact sheet."""
+def run_all(stage: Stage, report: Report, script: Script) -> None:
+    """Do the main job over HTTP, then as a chain, then as a flow, and draw the contact sheet."""
     os.environ.update(stage.house.env(os.environ))
     settings.cache_clear()
     client = Client(stage.address("api"))
     report.screen.say("\nOver HTTP: train, resolve a template, generate four scenes, mask, inpaint, video")
     template_id = demo_http.run(report, client, script, stage.alive)
     report.screen.say("\nThe same as a Celery chain, from Python")
-    from embedded import demo_chain  # noqa: PLC0415 - Celery reads the environment that was just set
+    from embedded import demo_chain, demo_flow  # noqa: PLC0415 - Celery reads the environment that was just set
 
     demo_chain.run(report, template_id, script, stage.alive)
+    report.screen.say("\nThe same as one flow, and once more with another prompt for inpaint")
+    demo_flow.run(report, client, template_id, script, stage.alive)
     with report.screen.bar("contact sheet"):
         contact_sheet.draw(demo_http.tell(report, client, script.product), report.sheet)
     report.write()

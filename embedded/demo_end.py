@@ -1,4 +1,4 @@
-"""What the demo says when both runs are through: a table of the steps, what the tools confessed, what to try next."""
+"""What the demo says when all runs are through: a table of the steps, what the tools confessed, what to try next."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from rich.table import Table
 from embedded.demo_report import Report
 
 #: How a run is called.
-RUNS = {"http": "over HTTP", "celery": "as a Celery chain"}
+RUNS = {"http": "over HTTP", "celery": "as a Celery chain", "flow": "as one flow"}
 
 #: Columns that a table needs beside its addresses; and the widest line that is pleasant to read.
 BESIDE, PLEASANT = 34, 110
@@ -18,7 +18,7 @@ def show(report: Report, seconds: float, next_steps: Sequence[tuple[str, str]]) 
     """Say what came of the demo; `next_steps` are commands or addresses, each with what it is good for."""
     screen = report.screen
     screen.say(
-        f"\nAll {len(report.steps)} steps of both runs completed in {seconds:.0f} s; every file opens to its end."
+        f"\nAll {len(report.steps)} steps of all runs completed in {seconds:.0f} s; every file opens to its end."
     )
     screen.show(table(report, seconds))
     if report.warnings():

@@ -1,4 +1,4 @@
-"""What the demo asks of each tool, in both of its runs: the same, with fixed seeds."""
+"""What the demo asks of each tool, in all of its runs: the same, with fixed seeds."""
 
 import io
 import zipfile
@@ -8,7 +8,7 @@ from typing import Any
 
 from embedded.demo_photos import Product
 
-#: The scene that is masked and filled, and that both runs come to; its prompt is a template's.
+#: The scene that is masked and filled, and that all runs come to; its prompt is a template's.
 TEMPLATE = {
     "name": "On a marble table",
     "prompt": "trigger_keyword on a white marble table in a studio, warm light",

@@ -6,7 +6,7 @@ import mimetypes
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from storage.address import ours, parse
 from storage.bucket import bucket
 from storage.space import is_full
 from tools import catalog
-from tools.contract import Params, Tool
+from tools.contract import LARGEST_SEED, Params, Tool
 from tools.errors import DiskFull, HandlerFailed, OutOfMemory, ToolError
 from tools.outcome import Outcome, StoredFile
 
@@ -57,9 +57,7 @@ def attempt(task: Mapping[str, Any], report: Report, stop: threading.Event) -> d
     with tempfile.TemporaryDirectory(prefix="packshot-") as folder:
         work = Work(Path(folder), download, report, stop, task.get("found"), timeout_s=task.get("timeout_s"))
         work.report(0.0, "loading")
-        path = run(params, work)
-        work.report(0.95, "verifying")
-        prove(path, tool.suffix, params)
+        path = make(run, tool, params, work)
         work.report(0.97, "uploading")
         extras = {
             name: store(extra, f"{tool.prefix}{task['attempt_id']}.{name}{extra.suffix}", stop)
@@ -68,6 +66,31 @@ def attempt(task: Mapping[str, Any], report: Report, stop: threading.Event) -> d
         file = store(path, f"{tool.prefix}{task['attempt_id']}{tool.suffix}", stop)
     used = params.model_dump(mode="json")
     return {"params": used, "file": file, "extras": extras, "facts": work.facts, "warnings": work.warnings}
+
+
+def make(run: Run, tool: Tool, params: Params, work: Work) -> Path:
+    """Make the file, and prove it; of several, each with the seed after the last, the others are kept beside it."""
+    count, made = getattr(params, "count", 1), []
+    for n, one in enumerate(vary(params, count)):
+        work.turn(n, count)
+        path = run(one, work)
+        work.report(0.95, "verifying")
+        prove(path, tool.suffix, one)
+        made.append(path.rename(path.with_name(f"{n + 1}-{path.name}")))
+    for n, path in enumerate(made[1:], 2):
+        work.keep(f"image_{n}", path)
+    return made[0]
+
+
+def vary(params: Params, count: int) -> Iterator[Params]:
+    """Give the params of each of several files."""
+    for n in range(count):
+        yield params if n == 0 else params.model_copy(update={"seed": next_seed(params, n)})
+
+
+def next_seed(params: Params, n: int) -> int:
+    """Count seeds on; after the largest comes 0."""
+    return int((getattr(params, "seed", 0) + n) % (LARGEST_SEED + 1))
 
 
 def find_handler(tool: Tool, engine: str) -> Run:

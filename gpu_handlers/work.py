@@ -48,6 +48,7 @@ class Work:
         self._report = report
         self._fetched = 0
         self._fraction = 0.0
+        self._turn = (0, 1)
         self._stage = ""
         self._told_at = 0.0
 
@@ -57,18 +58,24 @@ class Work:
         self._fetched += 1
         return self._fetch(r2, self.folder / f"input-{self._fetched}")
 
+    def turn(self, n: int, count: int) -> None:
+        """Begin the n-th of so many files: progress goes on from there."""
+        self._turn = (n, count)
+
     def report(self, fraction: float, stage: str) -> None:
         """Say how far the work is: never less than before. Raises Cancelled when it is to stop."""
         self._check()
-        self._fraction = max(self._fraction, min(fraction, 1.0))
+        n, count = self._turn
+        self._fraction = max(self._fraction, (n + min(fraction, 1.0)) / count)
         now = time.monotonic()
         if stage != self._stage or now - self._told_at >= REPORT_EVERY_S:
             self._stage, self._told_at = stage, now
             self._report(self._fraction, stage)
 
     def warn(self, code: str, message: str, pointer: str | None = None) -> None:
-        """Tell the caller something about an otherwise good result; `pointer` is the param's name."""
-        self.warnings.append(Note(code=code, message=message, pointer=f"/{pointer}" if pointer else None))
+        """Tell the caller something about an otherwise good result, once; `pointer` is the param's name."""
+        note = Note(code=code, message=message, pointer=f"/{pointer}" if pointer else None)
+        self.warnings += [note] if note not in self.warnings else []
 
     def confess(self, *names: str) -> None:
         """Own up to params that do nothing here."""

@@ -2,9 +2,10 @@
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from storage.address import ours, readable
 from storage.archives import repack
@@ -88,6 +89,17 @@ def admit(tool: Tool, params: Params, proved: Collection[str] = ()) -> Params:
         params: All that it is told.
         proved: Addresses that jobs of ours handed on: those were proved when their jobs ended.
     """
-    doors = {name: DOORS[kind.door] for name, kind in tool.takes.items() if kind.door}
-    foreign = {name: value for name in doors if (value := getattr(params, name)) and value not in proved}
-    return params.model_copy(update={name: doors[name](value) for name, value in foreign.items()})
+    return params.model_copy(update=let_in(tool, dict(params), proved))
+
+
+def let_in(tool: Tool, values: Mapping[str, Any], proved: Collection[str] = ()) -> dict[str, Any]:
+    """Let the files in that plain values name; gives the values of those fields."""
+    doors = {name: DOORS[kind.door] for name, kind in tool.takes.items() if kind.door and values.get(name)}
+    return {name: pass_through(door, values[name], proved) for name, door in doors.items()}
+
+
+def pass_through(door: Callable[[str], str], value: Any, proved: Collection[str]) -> Any:
+    """Let one address in, or each of a list."""
+    if isinstance(value, list):
+        return [pass_through(door, each, proved) for each in value]
+    return value if value in proved else door(value)

@@ -54,7 +54,7 @@ def note(job_id: UUID, attempt_id: UUID, remote_id: str, again_s: float) -> None
 
 def replace(job_id: UUID, attempt_id: UUID) -> None:
     """Make a new attempt for one that is proved dead, or give the job up after the last."""
-    with transaction() as session:
+    with ending.transition() as session:
         job = life.lock(session, job_id)
         if job is None or job.attempt is None or job.attempt.id != attempt_id:
             return

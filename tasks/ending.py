@@ -1,13 +1,14 @@
 """How a job ends: by its outcome, by its caller, or by the clock; and how its canvas hears of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from db import life, models, suspicions
+from db import course, life, models, suspicions
 from db.base import transaction
 from db.jobs import Job, Status
 from db.runs import Meter
@@ -15,9 +16,18 @@ from storage.address import parse
 from storage.bucket import bucket
 from tasks.app import app, sender
 from tools import catalog
-from tools.contract import Tool
+from tools.contract import LARGEST_SEED, Params, Tool
 from tools.errors import Cancelled, Expired, JobNotFound, NoOutput
 from tools.outcome import Outcome
+
+
+@contextmanager
+def transition() -> Iterator[Session]:
+    """Run a transaction in which jobs may end; after its commit, send the jobs that this opens in their flows."""
+    with transaction() as session:
+        yield session
+    for job_id, tool in course.take_opened(session):
+        sender.send(job_id, tool, None)
 
 
 @dataclass(frozen=True)
@@ -39,8 +49,9 @@ def conclude(job_id: UUID, attempt_id: UUID, outcome: Outcome, meter: Meter | No
 
 def conclude_all(found: Sequence[Found]) -> list[Job | None]:
     """End jobs by what their attempts came to; gives those that must be sent on, in the same order."""
-    with transaction() as session:
+    with transition() as session:
         jobs = life.lock_all(session, [one.job_id for one in found])
+        course.lock_all(session, [job.flow_id for job in jobs.values() if job.flow_id])
         ended = [jobs[one.job_id] if finish(session, jobs.get(one.job_id), one) else None for one in found]
         life.free_places(session, [job.tool for job in ended if job])
     return ended
@@ -100,6 +111,7 @@ def close(session: Session, job: Job, outcome: Outcome) -> None:
     if tool.trains:
         known["model_id"] = models.complete(session, job.id, outcome.file.r2_path)
     params = tool.check(outcome.params)
+    known |= list_images(tool, params, outcome)
     job.params = params.model_dump(mode="json")
     life.end(session, job, "completed", result=tool.answer(params, **known), outcome=told, free=False)
 
@@ -110,13 +122,23 @@ def places(tool: Tool, r2_path: str) -> dict[str, str]:
     return {"r2_path": r2_path, "model_string": r2_path, "image_url": url, "video_url": url}
 
 
+def list_images(tool: Tool, params: Params, outcome: Outcome) -> dict[str, Any]:
+    """List all pictures of a job that made several, each with its seed."""
+    further = [file.r2_path for name, file in sorted(outcome.extras.items()) if name.startswith("image_")]
+    if not further or outcome.file is None:
+        return {}
+    seed = getattr(params, "seed", 0)
+    made = enumerate([outcome.file.r2_path, *further])
+    return {"images": [{**places(tool, path), "seed": (seed + n) % (LARGEST_SEED + 1)} for n, path in made]}
+
+
 def cancel(job_id: UUID) -> None:
     """Cancel a job; one that has ended stays as it is. Raises JobNotFound.
 
     A handler of ours hears of it at its next beat, RunPod from the watcher; a message that still waits finds the job
     ended.
     """
-    with transaction() as session:
+    with transition() as session:
         job = life.lock(session, job_id)
         if job is None:
             raise JobNotFound

@@ -9,20 +9,21 @@ from celery import Celery, Task, group
 from celery.exceptions import Ignore
 from sqlalchemy.orm import Session
 
-from db import intake, life, models
+from db import intake, life, lineage, models
 from db.base import soon, transaction
 from db.intake import Planned
 from db.jobs import THROTTLED, THROTTLED_S, Attempt, Job
 from storage.door import admit
-from tasks import answers
+from tasks import answers, ending
 from tasks.app import app
 from tasks.canvas import read_id
 from tasks.remotes.choice import endpoint_of
-from tools.binding import Handed, bind
+from tools.binding import bind, inherits
 from tools.catalog import TOOLS
 from tools.contract import Params, Tool
 from tools.deadlines import Deadlines
 from tools.errors import Expired, ToolError, Unavailable, recall
+from tools.references import Handed
 
 
 class ToolTask(Task[Any, Any]):
@@ -123,9 +124,9 @@ class Prepared:
 def prepare(call: Call) -> Prepared:
     """Bind the params, and let their files in through the door: that may take seconds, so no row is locked."""
     with transaction() as session:
-        handed = life.hand_on(session, call.upstream)
-        drawn = life.job_ids([one.values for one in handed.values()])
-        further = life.trace(session, drawn) if inherits(call) else []
+        handed = lineage.hand_on(session, call.upstream)
+        drawn = lineage.job_ids([one.values for one in handed.values()])
+        further = lineage.trace(session, drawn) if inherits(call.tool, call.given) else []
     try:
         told, _ = call.tool.part(call.given)
         return Prepared(admit(call.tool, bind(call.tool, told, handed, further), proved(handed)), drawn)
@@ -140,14 +141,9 @@ def proved(handed: Mapping[str, Handed]) -> set[str]:
     return {value for one in handed.values() if one.tool for value in one.values.values() if isinstance(value, str)}
 
 
-def inherits(call: Call) -> bool:
-    """Tell whether a word or an id may have to be taken from further back."""
-    return any(kind.inherited and name not in call.given for name, kind in call.tool.takes.items())
-
-
 def step(call: Call, prepared: Prepared | None = None) -> tuple[Job, Attempt | None]:
     """Do what the locked row allows; the attempt, if one was just made."""
-    with transaction() as session:
+    with ending.transition() as session:
         job = life.lock(session, call.job_id) or add(session, call)
         if job.status != "pending":
             return job, None
@@ -189,13 +185,15 @@ def begin(session: Session, job: Job, call: Call) -> Attempt | None:
     if not tool.local and life.is_full(session, tool):
         job.hold(THROTTLED, call.park(), soon(THROTTLED_S))
         return None
+    job.sources = sorted({*job.drawn, *lineage.find_sources(session, tool, job.params or {})})
     try:
         found = life.look_up(session, tool, params)
+        done = tool.answer(params, **tool.local(params, found)) if tool.local else None
     except ToolError as error:
         life.end(session, job, "failed", error=error.problem())
         return None
-    if tool.local:
-        life.end(session, job, "completed", result=tool.answer(params, **tool.local(params, found)))
+    if done is not None:
+        life.end(session, job, "completed", result=done)
         return None
     if tool.trains:
         models.expect(session, job.id, params.model_dump())

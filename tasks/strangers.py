@@ -6,7 +6,7 @@ from celery.signals import task_failure, task_revoked
 
 from db import life
 from db.base import transaction
-from tasks import canvas
+from tasks import canvas, ending
 from tasks.app import app
 from tools.errors import Cancelled, Expired
 
@@ -15,7 +15,7 @@ from tools.errors import Cancelled, Expired
 def note_revoked(request: Any, *, expired: bool = False, **_: Any) -> None:
     """End the job of a revoked task. Celery itself tells the rest of the canvas, so nothing is left to be sent."""
     job_id = canvas.read_id(request.id)
-    with transaction() as session:
+    with ending.transition() as session:
         if job_id and (job := life.lock(session, job_id)):
             error = Expired() if expired else Cancelled()
             life.end(session, job, "expired" if expired else "cancelled", error=error.problem())

@@ -21,7 +21,7 @@ def tidy() -> bool:
     given = settings()
     done = [upkeep.forget_keys(), upkeep.forget_watchers(), upkeep.forget_events(given.keep_events_days)]
     if given.keep_jobs_days:
-        done.append(upkeep.forget_jobs(given.keep_jobs_days))
+        done += [upkeep.forget_jobs(given.keep_jobs_days), upkeep.forget_flows(given.keep_jobs_days)]
     swept = sweep()
     if sum(done) + swept:
         logger.info("forgot %s rows, and what %s attempts had left", sum(done), swept)

@@ -82,7 +82,7 @@ def send(job: Job) -> None:
 
 def expire(job: Job) -> None:
     """End a job that was not started in time."""
-    with transaction() as session:
+    with ending.transition() as session:
         locked = life.lock(session, job.id)
         if locked is None or locked.status != "pending":
             return

@@ -8,8 +8,9 @@ from celery.local import Proxy
 from tasks import run, watch  # noqa: F401 - run is what makes a task of each tool
 from tasks.app import app
 from tests.nap import DIARY, NAP
+from tests.noop import NOOP
 
-__all__ = ["DIARY", "NAP", "app", "fail", "nap", "note", "pass_on", "rest"]
+__all__ = ["DIARY", "NAP", "NOOP", "app", "fail", "nap", "note", "pass_on", "rest", "say"]
 
 nap: Any = Proxy(lambda: app.tasks["tasks.nap"])
 
@@ -30,6 +31,13 @@ def fail(*_: Any) -> None:
 def rest(seconds: float) -> None:
     """Take its time in a worker, as a task of a user may and none of ours does."""
     time.sleep(seconds)
+
+
+@app.task(name="foreign.say")
+def say(*handed: Any, word: str) -> dict[str, str]:
+    """Say a word and what came before, as our own tool noop does."""
+    flat = [inner for each in handed for inner in (each if isinstance(each, list) else [each])]
+    return {"word": "+".join([word, *(each["word"] for each in flat)])}
 
 
 @app.task(name="foreign.note")

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, Self, get_args
+from typing import Annotated, Any, ClassVar, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -30,6 +30,9 @@ class Settings(BaseModel):
 
 class Params(Settings):
     """All that a tool is told."""
+
+    #: What may stand beside the params of any tool.
+    BESIDE: ClassVar[tuple[str, ...]] = tuple(Deadlines.model_fields)
 
     def settle(self) -> Self:
         """Choose what was left to chance, once: an attempt made again then does the same."""

@@ -34,6 +34,7 @@ class GenerateParams(Generation, Params):
 
     model_id: Lora = Field(ge=1, le=2**31 - 1, description="Id of a trained model: GET /api/models lists them.")
     prompt: Prompt = Field(min_length=1, max_length=4000, description="What to show. Name the trigger word.")
+    count: int = Field(1, ge=1, le=8, description="Pictures to make in one job, each with the seed after the last.")
 
     @model_validator(mode="after")
     def check_area(self) -> Self:
@@ -43,6 +44,14 @@ class GenerateParams(Generation, Params):
                 "area", "width × height must not exceed 4 megapixels (2048×2048)", {"blamed": ["width"]}
             )
         return self
+
+
+class Picture(Result):
+    """One of several pictures."""
+
+    image_url: str
+    r2_path: Image
+    seed: int
 
 
 class GenerateResult(Result):
@@ -55,6 +64,9 @@ class GenerateResult(Result):
     prompt: str
     generation_params: Generation
     duration_seconds: float
+    images: list[Picture] | None = Field(
+        None, exclude_if=lambda images: images is None, description="All pictures, if count asks for more than one."
+    )
 
 
 GENERATE = Tool(

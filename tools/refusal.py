@@ -1,7 +1,6 @@
 """Saying no so well that the caller can mend it in one turn."""
 
 import math
-import re
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -9,11 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from tools.deadlines import Deadlines
+from tools import references
 from tools.errors import InvalidInput, MissingInput, ToolError, UnknownField
-
-#: A whole value of this form names a field of a result: ${gen.generation_params.seed}, or ${0.r2_path} by position.
-REFERENCE = re.compile(r"\$\{(\w+)\.([\w.]+)\}")
 
 #: Deeper than any request of ours, and far from Python's own limit.
 DEEPEST = 32
@@ -67,27 +63,28 @@ def is_open(detail: ErrorDetails, fillable: Collection[str]) -> bool:
     """Tell whether what is still to come can put this right."""
     if detail["type"] == "missing":
         return detail["loc"][0] in fillable
-    return isinstance(detail["input"], str) and is_reference(detail["input"])
+    if references.whole(detail["input"]):
+        return True
+    return detail["type"].startswith("string_") and any(references.find(detail["input"]))  # a text of another length
 
 
-def is_reference(text: str) -> bool:
-    """Tell whether a text names a field of a result."""
-    return REFERENCE.fullmatch(text) is not None
-
-
-def gather(errors: list[dict[str, Any]]) -> ToolError:
+def gather(errors: list[dict[str, Any]], text: str = "") -> ToolError:
     """Make one error of all."""
     codes = {entry["code"] for entry in errors}
     cls = next((cls for cls in (MissingInput, UnknownField) if codes == {cls.code}), InvalidInput)
-    return cls(" ".join(sentences(errors)), {"errors": errors})
+    return cls(text or " ".join(sentences(errors)), {"errors": errors})
 
 
 def sentences(errors: list[dict[str, Any]]) -> Iterator[str]:
     """Write out each error, with what would be legal."""
     for entry in errors:
-        legal = " or ".join(str(value) for value in entry.get("suggestions", []))
-        advice = f" Did you mean {legal}?" if legal else ""
-        yield f"{entry['pointer'].lstrip('/') or 'The body'}: {entry['detail']}{advice}"
+        yield f"{entry['pointer'].lstrip('/') or 'The body'}: {entry['detail']}{advise(entry)}"
+
+
+def advise(entry: Mapping[str, Any]) -> str:
+    """Say what would be legal instead, if we know."""
+    legal = " or ".join(str(value) for value in entry.get("suggestions", []))
+    return f" Did you mean {legal}?" if legal else ""
 
 
 def explain(model: type[BaseModel], detail: ErrorDetails) -> dict[str, Any]:
@@ -97,7 +94,7 @@ def explain(model: type[BaseModel], detail: ErrorDetails) -> dict[str, Any]:
     entry["detail"] = f"{detail['msg']}.".replace("..", ".")
     if detail["type"] == "extra_forbidden":
         entry |= {"code": UnknownField.code, "detail": "there is no such field."}
-        entry["suggestions"] = get_close_matches(str(where[0]), [*model.model_fields, *beside(model)], n=2, cutoff=0.5)
+        entry["suggestions"] = get_close_matches(str(where[0]), known(model), n=2, cutoff=0.5)
     elif detail["type"] == "missing":
         entry |= {"code": MissingInput.code, "detail": "this is required."}
     else:
@@ -105,9 +102,10 @@ def explain(model: type[BaseModel], detail: ErrorDetails) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if value != []}
 
 
-def beside(model: type[BaseModel]) -> list[str]:
-    """Name the fields that every tool takes beside its params, if these are params."""
-    return [] if issubclass(model, Deadlines) else list(Deadlines.model_fields)
+def known(model: type[BaseModel]) -> list[str]:
+    """Name the fields that may be given, with those that are taken beside the model."""
+    own = [info.alias or name for name, info in model.model_fields.items()]
+    return [*own, *getattr(model, "BESIDE", ())]
 
 
 def nearest(detail: ErrorDetails) -> list[Any]:

@@ -64,7 +64,7 @@ PARAMETERS: dict[str, dict[str, tuple[str, Any]]] = {
 }  # fmt: skip
 
 #: Parameters that we have beside the promised ones.
-ADDED = {"inpaint": {"mask_url"}}
+ADDED = {"inpaint": {"mask_url"}, "generate": {"count"}}
 
 ROUTES = {
     ("GET", "/api/templates"), ("GET", "/api/templates/<template_id>"), ("POST", "/api/templates"),

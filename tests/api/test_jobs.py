@@ -37,7 +37,29 @@ def test_a_listed_job_is_what_a_poll_shows(client: FlaskClient) -> None:
     job_id = make(client, 1)[0]
     listed = client.get("/api/jobs?limit=1").get_json()["data"][0]
     assert listed == client.get(f"/api/jobs/{job_id}").get_json() == client.get(f"/api/nap/{job_id}").get_json()
-    assert listed["urls"] == {"self": f"/api/jobs/{job_id}", "cancel": f"/api/jobs/{job_id}/cancel"}
+    self = f"/api/jobs/{job_id}"
+    others = {name: f"{self}/{name}" for name in ("cancel", "retry", "lineage")}
+    assert listed["urls"] == {"self": self, **others}
+
+
+def test_a_job_is_done_again_with_what_it_really_had_but_for_what_is_given(client: FlaskClient) -> None:
+    first = client.post("/api/nap/async", json={"seconds": 0.5, "timeout_seconds": 30}).get_json()["job_id"]
+    params = client.get(f"/api/jobs/{first}").get_json()["params"]
+    again = client.post(f"/api/jobs/{first}/retry", json={"overrides": {"seconds": 0.25}})
+    assert (again.status_code, list(again.get_json())) == (202, ["job_id", "status"])
+    job = client.get(f"/api/jobs/{again.get_json()['job_id']}").get_json()
+    assert job["params"] == {**params, "seconds": 0.25}
+    assert (job["retry_of"], job["input"]["timeout_seconds"]) == (first, 30)
+    other = client.post(f"/api/jobs/{first}/retry", json={"overrides": {"seed": None}}).get_json()["job_id"]
+    assert client.get(f"/api/jobs/{other}").get_json()["params"]["seed"] != params["seed"]
+
+
+def test_a_job_that_cannot_be_done_again_says_so(client: FlaskClient) -> None:
+    first = make(client, 1)[0]
+    wrong = client.post(f"/api/jobs/{first}/retry", json={"overrides": {"second": 1}})
+    assert_problem(wrong, 422, "unknown_field")
+    assert_problem(client.post(f"/api/jobs/{first}/retry", json={"override": {}}), 422, "unknown_field")
+    assert_problem(client.post(f"/api/jobs/{'0' * 8}/retry", json={}), 404, "job_not_found")
 
 
 def test_jobs_are_filtered_by_tool_and_status(client: FlaskClient, picture: str) -> None:

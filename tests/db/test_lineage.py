@@ -4,12 +4,12 @@ from uuid import uuid4
 
 import pytest
 
-from db import life, models
+from db import life, lineage, models
 from db.base import transaction
 from tests.db import rows
-from tools.binding import Handed
 from tools.catalog import TOOLS
 from tools.errors import FileNotFound, ModelFailed, ModelNotFound, ModelNotReady, TemplateNotFound
+from tools.references import Handed
 
 pytestmark = pytest.mark.usefixtures("tables")
 
@@ -78,7 +78,7 @@ def test_results_are_named_by_position_and_known_by_their_job() -> None:
         {"image_url": "https://x.example/a"},
     )
     with transaction() as session:
-        handed = life.hand_on(session, [[ours, foreign], 5, "text", {"job_id": "no id"}, {"job_id": str(uuid4())}])
+        handed = lineage.hand_on(session, [[ours, foreign], 5, "text", {"job_id": "no id"}, {"job_id": str(uuid4())}])
     assert handed["0"] == Handed("video", ours)
     assert [handed[str(n)].tool for n in range(4)] == ["video", None, None, None]
     assert len(handed) == 4
@@ -86,7 +86,7 @@ def test_results_are_named_by_position_and_known_by_their_job() -> None:
 
 def test_what_carries_no_job_id_of_ours_is_passed_over() -> None:
     mine = uuid4()
-    assert life.job_ids([{"job_id": str(mine)}, {"job_id": 5}, {"job_id": None}, {}, None, "x", [1]]) == [mine]
+    assert lineage.job_ids([{"job_id": str(mine)}, {"job_id": 5}, {"job_id": None}, {}, None, "x", [1]]) == [mine]
 
 
 def test_lineage_is_walked_back_level_by_level() -> None:
@@ -96,8 +96,8 @@ def test_lineage_is_walked_back_level_by_level() -> None:
     for job_id in (train, resolve, generate):
         rows.end(job_id, result={"me": str(job_id)})
     with transaction() as session:
-        levels = life.trace(session, [mask])
-        assert life.trace(session, []) == []
+        levels = lineage.trace(session, [mask])
+        assert lineage.trace(session, []) == []
     assert [[handed.values["me"] for handed in level] for level in levels] == [
         [str(generate)], [str(resolve)], [str(train)],
     ]  # fmt: skip
@@ -108,4 +108,4 @@ def test_a_circle_in_the_lineage_has_an_end() -> None:
     rows.change(one, drawn=[two])
     rows.change(two, drawn=[one])
     with transaction() as session:
-        assert len(life.trace(session, [one])) == life.FURTHEST
+        assert len(lineage.trace(session, [one])) == lineage.FURTHEST

@@ -15,6 +15,7 @@ from tests.db import rows
 TABLES = {
     intake.IdempotencyKey.__tablename__, models.Model.__tablename__, templates.Template.__tablename__,
     suspicions.Suspicion.__tablename__, watchers.Watcher.__tablename__, "jobs", "attempts", "events",
+    "flows", "steps", "edges",
 }  # fmt: skip
 
 

@@ -90,30 +90,33 @@ def stands_on(sheet: Path, image: Image.Image, sides: tuple[int, int]) -> bool:
 
 
 @pytest.mark.usefixtures("house")
-def test_both_runs_do_all_six_tools_and_come_to_the_same(processes: Processes, folder: Path, tmp_path: Path) -> None:
+def test_all_runs_do_all_six_tools_and_come_to_the_same(processes: Processes, folder: Path, tmp_path: Path) -> None:
     data = folder / "data"
     shown = demo(processes, data, tmp_path)
     assert shown.popen.wait(PATIENCE_S) == 0, shown.said()
     assert "runs already" in shown.said()
-    assert "All 15 steps of both runs completed" in shown.said()
+    assert "All 23 steps of all runs completed" in shown.said()
     assert ask(data, "/health") == {"status": "ok"}  # it was not ours to stop
 
     told = steps(tmp_path)
     names = [f"http.{tool}" for tool in TOOLS]
     names[3:3] = [f"http.generate.{scene}" for scene in SCENES]
-    assert [step["step"] for step in told] == [*names, *(f"celery.{tool}" for tool in TOOLS)]
+    names += [f"{run}.{tool}" for run in ("celery", "flow") for tool in TOOLS]
+    assert [step["step"] for step in told] == [*names, "flow.inpaint.again", "flow.video.again"]
     assert all(list(step) == ["step", "tool", "status", "seconds", "r2_path", "file"] for step in told)
     assert {step["status"] for step in told} == {"completed"}
     assert [step["tool"] for step in told if step["file"] is None or step["r2_path"] is None] == [
         "resolve_template"
-    ] * 2
+    ] * 3
     by_name = {step["step"]: step for step in told}
     for tool in TOOLS:
-        first, second = by_name[f"http.{tool}"], by_name[f"celery.{tool}"]
-        if first["file"]:
+        first = by_name[f"http.{tool}"]
+        for second in (by_name[f"{run}.{tool}"] for run in ("celery", "flow") if first["file"]):
             assert first["r2_path"] != second["r2_path"]  # made anew, not served twice
             pair = zip(decode(Path(first["file"])), decode(Path(second["file"])), strict=True)
             assert all(np.array_equal(one, other) for one, other in pair), tool
+    tries = (decode(Path(by_name[f"flow.inpaint{word}"]["file"]))[0] for word in ("", ".again"))
+    assert not np.array_equal(*tries)
     assert len(decode(Path(by_name["http.video"]["file"]))) == 5
 
     says_the_warnings_of_its_jobs(shown, data, tmp_path)
@@ -122,7 +125,7 @@ def test_both_runs_do_all_six_tools_and_come_to_the_same(processes: Processes, f
 
 
 def says_the_warnings_of_its_jobs(shown: Process, data: Path, out: Path) -> None:
-    jobs = ask(data, "/api/jobs?limit=14")["data"]
+    jobs = ask(data, "/api/jobs?limit=22")["data"]
     said = {(job["tool"], note["message"]) for job in jobs for note in job["warnings"]}
     assert said  # the preview engine has something to confess
     noted = json.loads((out / "report.json").read_text())["warnings"]
@@ -132,15 +135,15 @@ def says_the_warnings_of_its_jobs(shown: Process, data: Path, out: Path) -> None
 
 
 def names_each_file_where_it_opens(shown: Process, data: Path) -> None:
-    jobs = [job for job in ask(data, "/api/jobs?limit=14")["data"] if job["tool"] not in {"train", "resolve_template"}]
-    assert len(jobs) == 11
+    jobs = [job for job in ask(data, "/api/jobs?limit=22")["data"] if job["tool"] not in {"train", "resolve_template"}]
+    assert len(jobs) == 17
     port = json.loads((data / "ports.json").read_text())["api"]
     for job in jobs:
         url = f"http://127.0.0.1:{port}{job['result'].get('image_url') or job['result']['video_url']}"
         assert shown.said().count(url) == 2  # when it was done, and in the table
     with urllib.request.urlopen(url, timeout=10) as answer:
         assert answer.headers.get_content_type() in {"image/png", "video/mp4"}
-    scenes = [job for job in jobs if job["tool"] == "generate"][1:]  # the newest is the chain's
+    scenes = [job for job in jobs if job["tool"] == "generate"][2:]  # the newest are the flow's and the chain's
     assert len({job["params"]["prompt"] for job in scenes}) == len(scenes) == 4
     assert max(job["created_at"] for job in scenes) < min(job["ended_at"] for job in scenes)  # sent together
 

@@ -42,7 +42,7 @@ def said(shown: io.TextIOWrapper) -> str:
 
 
 def play(report: Report) -> None:
-    """Go through both runs, as if each tool had done its work."""
+    """Go through two runs, as if each tool had done its work."""
     for run in ("http", "celery"):
         for tool, path in PATHS.items():
             with report.step(run, tool) as step:
@@ -68,7 +68,7 @@ def test_no_line_is_wider_than_the_terminal_and_each_address_is_in_one_piece(
         in_the_table = address if width > 110 else file
         for wanted, times in ((address, 1), (in_the_table, 2 if in_the_table == address else 1)):
             assert sum(line.rstrip().endswith(wanted) for line in lines) >= times, wanted
-    assert "All 12 steps of both runs completed in 17 s" in said(shown)
+    assert "All 12 steps of all runs completed in 17 s" in said(shown)
     assert " ".join(said(shown).split()).count(" ".join(["mask", *NOTE.split()])) == 1  # of two runs, said once
     assert any(line.endswith("var/demo/contact-sheet.png") for line in lines)
     assert any(f"{BASE}/docs" in line for line in lines)

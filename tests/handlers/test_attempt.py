@@ -18,6 +18,7 @@ from gpu_handlers.attempt import run_attempt
 from settings import settings
 from storage.bucket import Bucket, bucket
 from tests.handlers.workbench import PHOTOS, Bench, draw_balls
+from tools.contract import LARGEST_SEED
 from tools.outcome import Outcome
 
 TABLE = "uploads/handlers/table.png"
@@ -200,3 +201,29 @@ def test_a_worker_pays_only_for_what_it_does(module: str, absent: str) -> None:
     code = f"import sys, {module}; print(sorted(set({absent.split()}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_several_pictures_of_one_job_are_each_what_one_with_its_seed_is(store: Bucket, folder: Path) -> None:
+    photos = Bench(folder)
+    photos.zip("photos.zip", *PHOTOS[:2])
+    store.put("datasets/handlers.zip", folder / "photos.zip", content_type="application/zip")
+    model = attempt("train", images=r2("datasets/handlers.zip"), model_name="Bag", trigger_word="TOK_BAG")
+    assert model.file is not None, model.error
+    found = {"model_id": {"model_string": model.file.r2_path, "trigger_word": "TOK_BAG", "name": "Bag"}}
+
+    def generate(name: str, **more: Any) -> Outcome:
+        return attempt("generate", found, name, model_id=7, prompt="TOK_BAG", width=256, height=256, **more)
+
+    def pixels(r2_path: str) -> Any:
+        with Image.open(store.download(r2_path.split("/", 3)[3], folder / "seen.png")) as image:
+            return np.asarray(image)
+
+    several = generate("several", seed=LARGEST_SEED, count=3)
+    assert several.file is not None, several.error
+    made = [several.file.r2_path, *(several.extras[f"image_{n}"].r2_path for n in (2, 3))]
+    assert made[1] == r2("generated/handlers-several.image_2.png")
+    for path, seed in zip(made, (LARGEST_SEED, 0, 1), strict=True):
+        alone = generate(f"alone-{seed}", seed=seed)
+        assert alone.file is not None, alone.error
+        assert np.array_equal(pixels(path), pixels(alone.file.r2_path))
+    assert several.warnings == alone.warnings, "what is said of all is said once"

@@ -11,11 +11,12 @@ REQUIRED = PydanticUndefined
 #: The catalog as it stands in the code: other tests add a tool of their own to it.
 OURS = {name: tool for name, tool in TOOLS.items() if tool.params.__module__.startswith("tools.")}
 
-#: The seed's tables of parameters, to the letter; None is what it calls random. `mask_url` is ours.
+#: The seed's tables of parameters, to the letter; None is what it calls random. `mask_url` and `count` are ours.
 SEED: dict[str, dict[str, Any]] = {
     "generate": {
         "model_id": REQUIRED, "prompt": REQUIRED, "lora_scale": 1.0, "num_inference_steps": 25, "width": 1024,
         "height": 1024, "seed": None, "guidance_scale": 1.0, "negative_prompt": "blurry, low quality, watermark",
+        "count": 1,
     },
     "mask": {"image_url": REQUIRED, "object_name": REQUIRED, "seed": None, "mask_dilation": 50, "mask_blur": 50},
     "inpaint": {

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tools.binding import Handed, bind, read
+from tools.binding import bind
 from tools.catalog import TOOLS, find, givers
 from tools.errors import AmbiguousInput, InvalidInput, MissingInput, ToolError, UnknownField
+from tools.references import Handed, read
 
 few = settings(max_examples=60, deadline=None, database=None, derandomize=True)
 
@@ -144,7 +145,10 @@ def test_the_nearest_level_wins() -> None:
 
 def test_two_different_values_are_ambiguous_and_two_equal_ones_are_not() -> None:
     error = refusal(AmbiguousInput, "mask", {"object_name": "x"}, [GENERATED, OTHER])
-    assert str(error) == "image_url: 2 steps give image: say which, as ${0.r2_path}."
+    assert (
+        str(error)
+        == "image_url: 2 results give image: say which by a reference, such as ${gen.r2_path} or ${0.r2_path}."
+    )
     assert error.details["errors"][0]["pointer"] == "/image_url"
     assert told("mask", {"object_name": "x"}, [GENERATED, GENERATED])["image_url"] == "r2://p/generated/a.png"
     refusal(AmbiguousInput, "generate", {"prompt": "x"}, [MASKED], [[TRAINED, Handed("train", {"model_id": 7})]])

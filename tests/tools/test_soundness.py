@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tools import references
 from tools.catalog import TOOLS
 from tools.errors import InvalidInput
-from tools.refusal import DEEPEST, check_sound, is_reference
+from tools.refusal import DEEPEST, check_sound
 
 few = settings(max_examples=60, deadline=None, database=None, derandomize=True)
 
@@ -101,13 +102,13 @@ def test_one_unsound_value_among_sound_ones_is_found(before: list[Any], bad: Any
     assert caught.value.details["errors"][0]["pointer"] == f"/a/{len(before)}"
 
 
-@pytest.mark.parametrize("value", ["${0.r2_path}", "${gen.generation_params.seed}", "${step_2.x}"])
+@pytest.mark.parametrize("value", ["${0.r2_path}", "${gen.generation_params.seed}", "${step_2.x}", "${gen}"])
 def test_a_reference_is_known(value: str) -> None:
-    assert is_reference(value)
+    assert references.whole(value)
 
 
 @pytest.mark.parametrize(
-    "value", ["${}", "${0}", "${.r2_path}", "$0.r2_path", " ${0.r2_path}", "${0.r2_path}!", "${0.a-b}"]
+    "value", ["${}", "${0.}", "${.r2_path}", "$0.r2_path", " ${0.r2_path}", "${0.r2_path}!", "${0.a-b}"]
 )
 def test_what_only_resembles_a_reference_is_plain_text(value: str) -> None:
-    assert not is_reference(value)
+    assert not references.whole(value)
