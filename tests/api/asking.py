@@ -2,15 +2,17 @@
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import requests
 from PIL import Image
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 from werkzeug.test import TestResponse
 
+from db import base
 from db.base import transaction
 from db.jobs import Job
 from embedded.ports import any_free
@@ -70,3 +72,20 @@ def post(url: str, json: Any, **headers: str) -> requests.Response:
 def get(url: str, **headers: str) -> requests.Response:
     """Ask."""
     return requests.get(url, headers=headers, timeout=PATIENCE_S)
+
+
+@contextmanager
+def counted() -> Iterator[list[str]]:
+    """Collect the statements that go to the database meanwhile."""
+    said: list[str] = []
+
+    def hear(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        said.append(statement)
+
+    for engine in (base.engine(), base.quick()):
+        event.listen(engine, "before_cursor_execute", hear)
+    try:
+        yield said
+    finally:
+        for engine in (base.engine(), base.quick()):
+            event.remove(engine, "before_cursor_execute", hear)

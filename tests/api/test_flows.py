@@ -1,18 +1,15 @@
 """Flows over HTTP: asked for at once, run in the order of their references, done once more without waste."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 
-from db import base
 from db.base import transaction
 from db.jobs import Event, Job
-from tests.api.asking import assert_problem
+from tests.api.asking import assert_problem, counted
 from tests.conftest import Processes
 from tests.db import rows
 from tests.tasks.house import House
@@ -273,23 +270,6 @@ def test_flows_are_listed_in_pages(client: FlaskClient, run: Any) -> None:
     assert client.get("/api/flows?status=cancelled").get_json()["data"] != page["data"]
     assert_problem(client.get("/api/flows?status=pending"), 422, "invalid_input")
     assert_problem(client.get("/api/flows?tool=mask"), 422, "unknown_field")
-
-
-@contextmanager
-def counted() -> Iterator[list[str]]:
-    """Collect the statements that go to the database meanwhile."""
-    said: list[str] = []
-
-    def hear(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        said.append(statement)
-
-    for engine in (base.engine(), base.quick()):
-        event.listen(engine, "before_cursor_execute", hear)
-    try:
-        yield said
-    finally:
-        for engine in (base.engine(), base.quick()):
-            event.remove(engine, "before_cursor_execute", hear)
 
 
 def test_a_flow_of_a_hundred_steps_costs_few_statements(client: FlaskClient, house: House) -> None:  # noqa: ARG001 - it must run
