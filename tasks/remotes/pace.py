@@ -8,7 +8,7 @@ SHORTEST_S, LONGEST_S = 1.0, 5.0
 
 #: Looks in a second that all attempts under way share, where the remote tells of ends by itself; and where it does not:
 #: far from the usual end of an attempt, when nobody knows that, and about it.
-TOLD_PER_S, FAR_PER_S, UNKNOWN_PER_S, NEAR_PER_S = 10.0, 200.0, 400.0, 800.0
+TOLD_PER_S, FAR_PER_S, UNKNOWN_PER_S, NEAR_PER_S = 10.0, 200.0, 240.0, 800.0
 
 #: The longest time between two looks in any crowd: RunPod keeps a result for half an hour.
 CROWDED_S = 600.0

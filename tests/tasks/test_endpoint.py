@@ -166,7 +166,7 @@ def test_looks_are_frequent_about_the_usual_end_and_seldom_else() -> None:
 def test_a_crowd_shares_its_looks_and_needs_few_where_ends_are_told() -> None:
     assert [pace_s(60, 60, crowd) for crowd in (1, 800, 8000, 10**6)] == [1, 1, 10, 600]
     assert [pace_s(60, 60, crowd, told=True) for crowd in (1, 10, 1500, 10**6)] == [1, 1, 150, 600]
-    assert [pace_s(60, 60, crowd, known=False) for crowd in (1, 400, 8000, 10**6)] == [1, 1, 20, 600]
+    assert [pace_s(60, 60, crowd, known=False) for crowd in (1, 240, 12_000, 10**6)] == [1, 1, 50, 600]
 
 
 def test_a_crowd_is_looked_at_seldom_before_the_usual_end_and_long_after() -> None:
