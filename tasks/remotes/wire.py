@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, Generic, TypeVar
 
 import aiohttp
@@ -25,9 +25,19 @@ Item = TypeVar("Item")
 Found = TypeVar("Found")
 
 
-@cache
+#: Two threads that need the loop first, at one moment, must not each make one: a client works in its own loop alone.
+making = Lock()
+
+
 def loop() -> asyncio.AbstractEventLoop:
-    """Run the event loop of this process."""
+    """Give the event loop of this process, which runs from then on."""
+    with making:
+        return begin()
+
+
+@cache
+def begin() -> asyncio.AbstractEventLoop:
+    """Run an event loop."""
     made = asyncio.new_event_loop()
     made.set_default_executor(ThreadPoolExecutor(THREADS, "wire"))
     Thread(target=made.run_forever, name="wire", daemon=True).start()

@@ -2,7 +2,10 @@
 
 import asyncio
 from collections.abc import Iterator
-from threading import Event
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cache, partial
+from threading import Barrier, BrokenBarrierError, Event
 from uuid import UUID, uuid4
 
 import pytest
@@ -15,6 +18,7 @@ from tasks.app import app, sender
 from tasks.remotes import wire
 from tasks.remotes.lore import Lore
 from tasks.remotes.wire import Together
+from tests.conftest import wait_until
 from tests.db import rows
 from tests.nap import NAP
 from tools.errors import Unavailable
@@ -27,6 +31,31 @@ def ask_all(together: Together[int, int], numbers: list[int]) -> list[int | Base
         return await asyncio.gather(*(together(number) for number in numbers), return_exceptions=True)
 
     return wire.wait(gather())
+
+
+def is_still(loop: asyncio.AbstractEventLoop) -> bool:
+    """Tell whether a loop has come to a stop."""
+    return not loop.is_running()
+
+
+def test_threads_that_need_the_loop_first_at_one_moment_get_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Two loops would share one client, which works in its own alone: all that the other asks would fail for ever.
+    make, both = asyncio.new_event_loop, Barrier(2)
+
+    def make_slowly() -> asyncio.AbstractEventLoop:
+        with suppress(BrokenBarrierError):
+            both.wait(0.5)
+        return make()
+
+    monkeypatch.setattr(wire, "begin", cache(wire.begin.__wrapped__))
+    monkeypatch.setattr(asyncio, "new_event_loop", make_slowly)
+    with ThreadPoolExecutor(2) as pool:
+        found = [call.result() for call in [pool.submit(wire.loop) for _ in range(2)]]
+    for loop in set(found):
+        loop.call_soon_threadsafe(loop.stop)
+        wait_until(partial(is_still, loop))
+        loop.close()
+    assert len(set(found)) == 1
 
 
 def test_those_who_ask_at_once_share_and_each_gets_its_own() -> None:
