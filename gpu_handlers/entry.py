@@ -104,10 +104,9 @@ class Progress:
 
     def report(self, fraction: float, stage: str) -> None:
         """Tell it, unless it was told of late or is nearly over."""
-        now = time.monotonic()
-        if now - self.told_at >= TELL_EVERY_S and fraction < LAST_MOMENT:
-            self.told_at = now
+        if time.monotonic() - self.told_at >= TELL_EVERY_S and fraction < LAST_MOMENT:
             self.tell({"progress": round(fraction, 3), "stage": stage})
+            self.told_at = time.monotonic()
 
     def settle(self) -> None:
         """Let the last telling arrive."""
