@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_a_server_that_stays_away_is_told_as_such_within_the_budget(gate: Gate, 
 
 def test_a_bucket_that_refuses_us_is_not_worth_another_try(store: Bucket) -> None:
     with pytest.raises(StorageRefused) as refused:
-        Bucket(store._client, "not-there-yet").read("uploads/x", 1)
+        Bucket(store._client, f"nobodys-{uuid4()}").read("uploads/x", 1)
     assert refused.value.retryable is False
 
 
