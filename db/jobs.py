@@ -186,9 +186,15 @@ class Job(Base):
         self.due_at = due_at if self.start_by is None else func.least(due_at, self.start_by)
         self._tell(stage)
 
-    def arrive(self) -> None:
-        """Its message has come: if it waited for a step before it, its own time begins."""
+    def arrive(self, signature: dict[str, Any]) -> None:
+        """Its message has come and is kept here; if it waited for a step before it, its own time begins.
+
+        From now on it is ours to send: also that of a job which ends in this very run, whose worker may die before
+        Celery has carried the canvas on.
+        """
+        self.signature = signature
         if self.blocked:
+            self.stage = "queued"
             self.start_by = soon(self.limits.start_within_s)
 
     def start(

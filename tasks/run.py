@@ -150,9 +150,15 @@ def step(call: Call, prepared: Prepared | None = None) -> tuple[Job, Attempt | N
         if prepared and job.params is None:
             job.params = prepared.params.settle().model_dump(mode="json") if prepared.params else None
             job.drawn = prepared.drawn
-        if prepared and prepared.error:
-            life.end(session, job, "failed", error=prepared.error.problem())
-        return job, begin(session, job, call) if job.params is not None and job.status == "pending" else None
+        error = prepared.error if prepared else None
+        if job.params is None and error is None:
+            return job, None  # this message says nothing: what the job is told must be bound first
+        error = error or (Expired() if life.is_late(session, job) else None)
+        job.arrive(call.park())
+        if error is None:
+            return job, begin(session, job, call.tool)
+        life.end(session, job, ending.STATUSES.get(error.code, "failed"), error=error.problem())
+        return job, None
 
 
 def add(session: Session, call: Call) -> Job:
@@ -172,18 +178,14 @@ def read_deadlines(call: Call) -> Deadlines:
         return Deadlines()
 
 
-def begin(session: Session, job: Job, call: Call) -> Attempt | None:
+def begin(session: Session, job: Job, tool: Tool) -> Attempt | None:
     """Start the job, do it at once, or let it wait for its hour or its place."""
-    tool, params = call.tool, call.tool.check(job.params or {})
-    if life.is_late(session, job):
-        life.end(session, job, "expired", error=Expired().problem())
-        return None
-    job.arrive()
+    params, signature = tool.check(job.params or {}), job.signature or {}
     if life.is_early(session, job):
-        job.hold("delayed", call.park(), job.not_before)
+        job.hold("delayed", signature, job.not_before)
         return None
     if not tool.local and life.is_full(session, tool):
-        job.hold(THROTTLED, call.park(), soon(THROTTLED_S))
+        job.hold(THROTTLED, signature, soon(THROTTLED_S))
         return None
     job.sources = sorted({*job.drawn, *lineage.find_sources(session, tool, job.params or {})})
     try:
@@ -197,7 +199,7 @@ def begin(session: Session, job: Job, call: Call) -> Attempt | None:
         return None
     if tool.trains:
         models.expect(session, job.id, params.model_dump())
-    attempt = job.start(job.params or {}, found, call.park(), endpoint_of(tool.name))
+    attempt = job.start(job.params or {}, found, signature, endpoint_of(tool.name))
     answers.name(session, job)
     return attempt
 

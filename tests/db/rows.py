@@ -20,6 +20,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     "video": {"image_url": "r2://packshot/uploads/a.png"},
     "generate": {"model_id": 1, "prompt": "a shoe"},
     "train": {"images": "r2://packshot/uploads/a.zip", "model_name": "Shoe", "trigger_word": "TOK_SHOE"},
+    "resolve_template": {"template_id": "00000000-0000-4000-8000-000000000000", "trigger_word": "TOK_SHOE"},
 }
 SIGNATURE: dict[str, Any] = {"task": "tasks.mask", "options": {}}
 

@@ -60,7 +60,7 @@ def test_the_time_of_a_later_step_begins_with_its_message() -> None:
     assert job.start_by
     assert job.start_by > job.created_at + timedelta(days=6)
     with transaction() as session:
-        rows.lock(session, second.id).arrive()
+        rows.lock(session, second.id).arrive(rows.SIGNATURE)
     arrived = rows.job(second.id).start_by
     assert arrived
     assert arrived < job.created_at + timedelta(seconds=20)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -38,6 +38,23 @@ def test_what_is_handed_over_stands_as_an_intent_already(job_id: UUID, monkeypat
     monkeypatch.setattr(answers, "submit", lambda job: stood.append(rows.job(job.id)))
     assert advance(Call(TOOLS["mask"], job_id, job_id, (), {}, lambda: rows.SIGNATURE)) == (None, None)
     assert [(job.status, len(job.attempts), job.signature) for job in stood] == [("processing", 1, rows.SIGNATURE)]
+
+
+@pytest.mark.parametrize(
+    ("tool", "given"),
+    [("mask", {"image_url": 7}), ("resolve_template", {"template_id": str(uuid4()), "trigger_word": "TOK"})],
+)
+def test_a_later_step_that_ends_in_its_first_run_is_sent_again_if_its_worker_dies(
+    job_id: UUID, tool: str, given: dict[str, Any]
+) -> None:
+    later = rows.planned(job_id, tool=tool)
+    rows.canvas(rows.planned(), later)
+    assert advance(Call(TOOLS[tool], later.id, job_id, (), given, lambda: rows.SIGNATURE))[0]
+    job = rows.job(later.id)
+    assert (job.status, job.settled_at) == ("failed", None)
+    assert job.due_at is not None
+    assert job.signature == rows.SIGNATURE
+    rows.change(later.id, due_at=None)
 
 
 def test_a_parked_message_has_no_deadline(task: ToolTask) -> None:
