@@ -61,7 +61,9 @@ def run(tree: Tree, tests: Sequence[str], patience_s: float, *options: str) -> t
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.sabotage.witness", "-p", "no:cacheprovider", *options]
     # The environment has the project installed from the tree that is whole: programs shall find the copy before it.
     lent = {LENT: json.dumps(tree.fresh())} if tree.servers else {}
-    env = {**os.environ, "PYTHONPATH": str(tree.root), WITNESS: str(witness), **lent}
+    # What a broken copy runs is no coverage of ours, and a report cannot find its files once the copy is gone.
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    env = {**ours, "PYTHONPATH": str(tree.root), WITNESS: str(witness), **lent}
     process = subprocess.Popen(
         [*command, *(f"tests/{test}" for test in tests)],
         cwd=tree.root, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
