@@ -76,7 +76,7 @@ def test_after_the_database_was_away_nobodys_time_is_over_before_he_could_say_th
     assert isinstance(queue.watch(job, replace(seen, young=True, silent=True, stale=True)), Lost)
 
 
-def test_a_worker_that_is_silent_counts_as_lost_and_not_as_late_however_often_the_database_was_away(redis: Redis) -> None:  # noqa: ARG001 - it cleans up
+def test_a_silent_worker_counts_as_lost_and_not_as_late_however_often_the_database_was_away(redis: Redis) -> None:  # noqa: ARG001 - it cleans up
     job = waiting()
     seen = Seen(None, claimed=True, silent=True, stale=False, sends=0, ran_s=job.limits.timeout_s + 1, waits_s=60)
     assert isinstance(queue.watch(job, seen), Running)
