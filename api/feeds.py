@@ -132,7 +132,7 @@ class Feed:
         """Take in a listener."""
         wanted = listener.wanted
         with self.lock:
-            if self.thread is None or not self.thread.is_alive():
+            if self.thread is None:
                 self.thread = Thread(target=self.go_on, name=f"{self.prefix}feed", daemon=True)
                 self.thread.start()
             if wanted not in self.topics:
@@ -167,6 +167,7 @@ class Feed:
                     for wanted in rung:
                         self.ring(wanted)
         finally:  # by a mistake of ours: whoever listens shall not wait for ever, but come again
+            self.thread = None
             self.loop.call_soon_threadsafe(self.end)
 
     def gather(self) -> set[UUID]:

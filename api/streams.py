@@ -49,7 +49,7 @@ class Streams:
     def adopt(self, listener: Listener, sock: socket.socket) -> None:
         """Take in a listener who has a place, and the connection over which he listens."""
         listener.seated = True
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # on Linux: whose network has gone is soon let go
+        if hasattr(socket, "TCP_USER_TIMEOUT") and sock.family != socket.AF_UNIX:  # Linux has it
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_S * 1000)
         self.start()
         listener.feed.join(listener)
@@ -78,8 +78,15 @@ class Streams:
                 atexit.register(self.end)
 
     def end(self) -> None:
-        """End all streams well: whoever listens comes again, to the process that follows."""
-        asyncio.run_coroutine_threadsafe(self.say_goodbye(), self.loop).result()
+        """End all streams well, and the loop: whoever listens comes again, to the process that follows."""
+        with self.lock:
+            atexit.unregister(self.end)
+            if self.thread is not None:
+                asyncio.run_coroutine_threadsafe(self.say_goodbye(), self.loop).result()
+                self.loop.call_soon_threadsafe(self.loop.stop)
+                self.thread.join()
+                self.loop.close()
+                self.thread = None
 
     async def say_goodbye(self) -> None:
         """Send everybody his last word, and wait until it is taken."""
