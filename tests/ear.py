@@ -72,6 +72,12 @@ class Ear:
             self.frames.append({"id": number, "event": fields["event"], "data": json.loads(fields["data"])})
 
 
+def ask_for(path: str, last: int | None = None, version: str = "1.1") -> bytes:
+    """Write down what asks for a stream."""
+    after = f"Last-Event-ID: {last}\r\n" if last is not None else ""
+    return f"GET {path} HTTP/{version}\r\nHost: here\r\nAccept: text/event-stream\r\n{after}\r\n".encode()
+
+
 def call(url: str, last: int | None = None, *, version: str = "1.1", receive: int = 0) -> socket.socket:
     """Ask for a stream, and hear nothing yet; with `receive`, the connection takes no more than so many bytes."""
     where = urlsplit(url)
@@ -80,9 +86,7 @@ def call(url: str, last: int | None = None, *, version: str = "1.1", receive: in
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
     line.settimeout(30)
     line.connect((where.hostname, where.port))
-    after = f"Last-Event-ID: {last}\r\n" if last is not None else ""
-    head = f"GET {where.path} HTTP/{version}\r\nHost: here\r\nAccept: text/event-stream\r\n{after}\r\n"
-    line.sendall(head.encode())
+    line.sendall(ask_for(where.path, last, version))
     return line
 
 

@@ -9,12 +9,15 @@ from functools import partial
 from threading import Event as Flag
 from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
 import requests
 from sqlalchemy import insert, make_url, select
 
+from benchmarks import listeners
+from benchmarks.listeners import Size
 from db import attempts
 from db.base import transaction
 from db.jobs import Event, Job
@@ -24,6 +27,7 @@ from tests.conftest import Processes, wait_until
 from tests.db import rows
 from tests.ear import Ear, call, listen
 from tests.gate import Gate, gated
+from tests.town import children_of
 
 #: How often a listener is cut off, and for how long he listens between, in seconds at most.
 CUTS, LONGEST_S = 50, 0.08
@@ -61,6 +65,10 @@ class Work:
             attempts.beat(attempt_id, chance.random(), f"stage {self.steps}")
             self.steps += 1
         rows.end(job_id, "completed", {"success": True})
+
+    def wait_for(self, steps: int) -> None:
+        """Wait until so much has happened."""
+        wait_until(lambda: self.steps > steps)
 
     def end(self) -> None:
         """End them all."""
@@ -101,7 +109,7 @@ def endure(url: str, work: Work) -> tuple[int, list[int], Ear]:
     for cut in range(CUTS):
         ear = listen(url, last, chance.uniform(0, LONGEST_S), rude=bool(cut % 2))
         heard, last = heard + ear.ids, ear.last or last
-        wait_until(lambda cut=cut: work.steps > cut)
+        work.wait_for(cut)
     work.end()
     ear = listen(url, last)
     return since, heard + ear.ids, ear
@@ -213,3 +221,12 @@ def test_who_speaks_http_1_0_is_answered_without_chunks(site: str) -> None:
         rows.end(job_id)
     assert "transfer-encoding" not in heard.result().headers
     assert heard.result().ended
+
+
+def test_many_listen_while_others_poll(site: str, starter: Processes) -> None:
+    (api,) = children_of(starter.started[0].popen.pid)
+    size = Size(listeners=30, jobs=10, polls=25, events=20, seconds=2, rounds=1)
+    figures = {one.name: one for one in listeners.measure(urlsplit(site).port or 0, api, size)}
+    assert [one for one in figures.values() if not one.ok] == []
+    assert figures["polls"].value == 2 * 25 * 2
+    assert figures["frames heard"].value >= 2 * 30
