@@ -95,17 +95,25 @@ def listen(
     rude: bool = False, version: str = "1.1",
 ) -> Ear:  # fmt: skip
     """Listen until the stream ends, it is enough, or the time is over; then hang up, or let the network break."""
-    ear, until = Ear(), monotonic() + seconds
+    ear = Ear()
     with call(url, last, version=version) as line:
-        while (left := until - monotonic()) > 0 and not enough(ear):
-            line.settimeout(left)
-            try:
-                piece = line.recv(65536)
-            except OSError:  # its time is over, or the other side was killed
-                break
-            if not piece:
-                break
-            ear.hear(piece)
+        hear_out(line, ear, seconds, enough)
         if rude:
             line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     return ear
+
+
+def hear_out(
+    line: socket.socket, ear: Ear, seconds: float = 60, enough: Callable[[Ear], object] = lambda _: False
+) -> None:
+    """Listen over a connection until it ends, it is enough, or the time is over."""
+    until = monotonic() + seconds
+    while (left := until - monotonic()) > 0 and not enough(ear):
+        line.settimeout(left)
+        try:
+            piece = line.recv(65536)
+        except OSError:  # its time is over, or the other side was killed
+            return
+        if not piece:
+            return
+        ear.hear(piece)

@@ -1,5 +1,7 @@
 """What happened to a job or a flow is listed, and streamed to who asks for that."""
 
+import json
+import re
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -11,12 +13,14 @@ from flask.testing import FlaskClient
 from sqlalchemy import delete
 from werkzeug.test import TestResponse
 
+from api.feeds import write
 from api.streams import MOST_LISTENERS, Streams
 from db.base import transaction
-from db.jobs import Event
+from db.jobs import ENDED, Event
 from tasks import ending
 from tests.api.asking import assert_problem
 from tests.db import rows
+from tests.docs.blocks import ROOT
 from tests.ear import Ear
 
 STREAM = "text/event-stream"
@@ -140,6 +144,13 @@ def test_a_flow_that_has_ended_is_shown_once_too(client: FlaskClient, flow_id: s
 
 def test_a_server_that_cannot_let_go_of_a_connection_says_so(client: FlaskClient, job_id: str) -> None:
     assert_problem(ask(client, f"/api/jobs/{job_id}/events"), 406, "not_acceptable")
+
+
+def test_the_page_names_every_kind_of_frame() -> None:
+    names = ["snapshot", "progress", *ENDED, "accepted", "started", "attempt_lost", "throttled", "delayed"]
+    texts = [write({"id": 1, "event": name}).decode() for name in names]
+    (listed,) = re.findall(r"of (\[.*\])\) source", (ROOT / "docs/events.md").read_text())
+    assert {text.splitlines()[1] for text in texts} == {f"event: {kind}" for kind in json.loads(listed)}
 
 
 @pytest.fixture

@@ -6,13 +6,16 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 
 from api import feeds
 from api.feeds import Feed, Listener
 from api.listening import Listening
 from api.streams import MOST_LISTENERS, Streams
+from db import listen
+from db.base import transaction
 from tests.conftest import wait_until
-from tests.ear import Ear
+from tests.ear import Ear, hear_out
 from tools.errors import Unavailable
 
 PATIENCE_S = 10
@@ -56,7 +59,6 @@ class Guest:
 
     def __init__(self, streams: Streams, wanted: UUID, last: int = 0, *, chunked: bool = True) -> None:
         self.socket, there = socket.socketpair()
-        self.socket.settimeout(PATIENCE_S)
         self.ear = Ear()
         self.ear.status = 200
         if chunked:
@@ -66,8 +68,7 @@ class Guest:
 
     def hear(self, true: Any) -> None:
         """Hear until it is true, or until this is all."""
-        while not true(self.ear) and (piece := self.socket.recv(65536)):
-            self.ear.hear(piece)
+        hear_out(self.socket, self.ear, PATIENCE_S, true)
         assert true(self.ear)
 
 
@@ -150,6 +151,24 @@ def test_a_database_that_is_away_is_asked_again(streams: Streams, happenings: Ha
     guest = Guest(streams, wanted)
     guest.hear(lambda ear: ear.whole)
     assert guest.ear.ids == [1]
+    guest.socket.close()
+
+
+def test_what_happens_while_nobody_listens_is_heard_when_somebody_does_again(
+    streams: Streams, happenings: Happenings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, connect = uuid4(), listen.connect
+    guest = Guest(streams, wanted)
+    wait_until(lambda: streams.jobs.listening.connected and happenings.asked)
+
+    def connect_late(*channels: str) -> Any:
+        happenings.told[wanted] = [event(1, ended=True)]
+        return connect(*channels)
+
+    monkeypatch.setattr(listen, "connect", connect_late)
+    with transaction() as session:
+        session.execute(text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"))
+    guest.hear(lambda ear: ear.whole)
     guest.socket.close()
 
 

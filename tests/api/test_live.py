@@ -25,7 +25,7 @@ from embedded.ports import any_free
 from tests.api.asking import post, serve
 from tests.conftest import Processes, wait_until
 from tests.db import rows
-from tests.ear import Ear, call, listen
+from tests.ear import Ear, call, hear_out, listen
 from tests.gate import Gate, gated
 from tests.town import children_of
 
@@ -201,8 +201,7 @@ def test_who_is_slow_hears_all_and_nobody_waits_for_him(site: str) -> None:
         rows.end(job_id)
         quick = listen(url, first)
         ear = Ear()
-        while piece := slow.recv(65536):
-            ear.hear(piece)
+        hear_out(slow, ear)
     assert quick.ids == ear.ids == told(Event.job_id == job_id, first)
     assert (len(ear.ids), ear.ended, ear.whole) == (1001, True, True)
 
