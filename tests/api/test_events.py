@@ -188,5 +188,5 @@ def test_a_place_is_given_back_by_who_never_listened(
     assert client.head(path, headers={"Accept": STREAM}, environ_overrides=plug).status_code == 200
     for _ in range(2):  # who goes as soon as he has come
         ask(client, path, environ_overrides=plug, buffered=False).close()
-    streams.reserve()
+    assert streams.places.acquire(blocking=False)
     streams.places.release(MOST_LISTENERS)

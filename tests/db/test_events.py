@@ -146,20 +146,28 @@ def test_a_flow_tells_of_its_jobs_of_its_steps_and_last_of_its_end() -> None:
 
 @pytest.fixture
 def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(2) as pool:
         yield pool
 
 
-def test_an_event_waits_for_an_older_one_of_its_flow_that_is_not_committed(pool: ThreadPoolExecutor) -> None:
+def test_an_event_waits_for_an_older_one_of_its_flow_that_is_not_committed(
+    pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     flow_id, (one, other) = make_flow()
-    newest = events.open_flow(flow_id).newest
+    newest, looks, find_writers = events.open_flow(flow_id).newest, list[set[str]](), events.find_writers
+
+    def look() -> set[str]:
+        looks.append(find_writers())
+        return looks[-1]
+
+    monkeypatch.setattr(events, "find_writers", look)
     with transaction() as session:
         rows.lock(session, one).start({}, {}, rows.SIGNATURE)
         session.flush()  # it has its id
         running(other)  # and this one a higher one
         reading = pool.submit(events.read_flows, {flow_id: newest})
         listing = pool.submit(events.open_flow, flow_id)
-        wait_until(reading.running)
+        wait_until(lambda: len(looks) > 8 or reading.done() or listing.done())
         assert not any(one.done() for one in (reading, listing))
     told = reading.result()[flow_id]
     assert [step["job"]["step"] for step in told] == ["s0", "s1"]
