@@ -9,8 +9,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from db.flows import Edge, Flow, Step, StepStatus
-from db.jobs import Job
-from db.listen import JOBS_CHANNEL
+from db.jobs import Event, Job
 from db.openings import NoList, NothingLeft, Opener
 from tools.flow import FlowNotFound
 from tools.plan import Ready
@@ -94,7 +93,7 @@ def conclude(session: Session, flow: Flow, over: list[Step]) -> None:
         over = open_steps(session, flow, freed, find_before(session, flow, freed)) if freed else []
     if flow.remaining == 0 and flow.ended_at is None:
         flow.end()
-        session.execute(select(func.pg_notify(JOBS_CHANNEL, str(flow.id))))
+        session.add(Event(flow_id=flow.id, name=flow.status))
 
 
 def lower(session: Session, flow: Flow, over: Sequence[str]) -> list[Step]:
