@@ -155,7 +155,7 @@ def test_a_stopped_attempt_is_cancelled() -> None:
     assert outcome.error["code"] == "cancelled"
 
 
-def test_an_engine_that_is_not_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_whose_packages_are_not_here_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENGINE", "gpu")
     settings.cache_clear()
     try:
@@ -164,7 +164,8 @@ def test_an_engine_that_is_not_here_is_named(monkeypatch: pytest.MonkeyPatch) ->
         settings.cache_clear()
     assert outcome.engine == "gpu"
     assert outcome.error is not None
-    assert outcome.error["detail"].startswith("There is no gpu engine for train here")
+    assert outcome.error["detail"].startswith("The gpu engine of train needs the package")
+    assert "pip install 'packshot[train]'" in outcome.error["detail"]
 
 
 def test_a_file_that_does_not_hold_is_never_stored(

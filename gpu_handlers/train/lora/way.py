@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ class Way:
 
 def find() -> Way:
     """Take a GPU if there is one. On a CPU equal input gives equal bits."""
+    for chatter in (diffusers_logging, transformers_logging):
+        chatter.disable_progress_bar()
+        chatter.set_verbosity_error()
     on_gpu = torch.cuda.is_available()
     accelerator = Accelerator(mixed_precision="bf16" if on_gpu else "no", cpu=not on_gpu)
     return Way(accelerator, torch.bfloat16 if on_gpu else torch.float32, thrifty=on_gpu)

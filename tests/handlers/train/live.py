@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import save
+from safetensors.numpy import load_file, save
 
 from gpu_handlers.comfyui import manifest
 from gpu_handlers.train.gpu import FAMILIES
@@ -125,7 +125,6 @@ def test_a_file_that_is_no_lora_of_its_base_is_refused(
                 weight.normal_()
     path = model.save(tmp_path / "lora.safetensors", "{}")
     assert soundness.prove(path, model.transformer, family.modules).modules > 10
-    from safetensors.numpy import load_file  # noqa: PLC0415 - read here alone
 
     changed = {
         k: np.ascontiguousarray(v) for name, one in load_file(path).items() for k, v in change(name, one).items()
@@ -135,7 +134,8 @@ def test_a_file_that_is_no_lora_of_its_base_is_refused(
         soundness.prove(path, model.transformer, family.modules)
 
 
-def test_a_stopped_training_goes_on_to_the_same_weights(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("base")
+def test_a_stopped_training_goes_on_to_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     images = school.put_photos()
     whole = made(train(Desk(), images))
     desk, taken = Desk(), stop_after(3, monkeypatch, stop := threading.Event())
@@ -169,7 +169,8 @@ def stop_after(count: int, patch: pytest.MonkeyPatch, stop: threading.Event) -> 
     return taken
 
 
-def test_another_training_does_not_go_on_from_its_checkpoint(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("base")
+def test_another_training_does_not_go_on_from_its_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         desk = Desk()
         stop_after(3, patch, desk.stop)
@@ -180,9 +181,8 @@ def test_another_training_does_not_go_on_from_its_checkpoint(base: str, monkeypa
         bucket().delete(key)
 
 
-def test_a_training_whose_time_is_over_goes_on_when_it_is_asked_for_again(
-    base: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("base")
+def test_a_training_whose_time_is_over_goes_on_when_it_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     images = school.put_photos()
     with monkeypatch.context() as patch:
         patch.setattr(learning, "LATEST", 1e-9)
@@ -194,7 +194,8 @@ def test_a_training_whose_time_is_over_goes_on_when_it_is_asked_for_again(
     made(train(Desk(), images))
 
 
-def test_a_torn_checkpoint_is_begun_anew(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("base")
+def test_a_torn_checkpoint_is_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     images = school.put_photos()
     with monkeypatch.context() as patch:
         desk = Desk()

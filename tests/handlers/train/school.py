@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.numpy import load
 
@@ -50,6 +51,7 @@ def taught(models: Path, base: str) -> Iterator[None]:
         patch.setattr(learning, "TELL_EVERY_S", 0)
         settings.cache_clear()
         bucket.cache_clear()
+        torch.set_num_threads(1)  # on a busy machine two wait for each other
         yield
     settings.cache_clear()
 
