@@ -26,8 +26,8 @@ test-comfyui: install-dev  ## run the GPU handlers against the ComfyUI at COMFYU
 	@COMFYUI_URL=$(or $(COMFYUI_URL),http://127.0.0.1:8188) $(BIN)/python -m pytest tests/handlers/comfyui/live.py \
 		tests/handlers/comfyui/live_cost.py -q -s
 
-test-train: install-train  ## train for real, on tiny bases and a CPU; also in a ComfyUI at COMFYUI_DIR; figures into var/train
-	@COMFYUI_DIR=$(COMFYUI_DIR) .venv-train/bin/python -m pytest tests/handlers/train/live*.py -q -s
+test-train: install-train  ## train for real, on tiny bases and a CPU; and in the ComfyUI at COMFYUI_URL if you name one; figures into var/train
+	@COMFYUI_URL=$(COMFYUI_URL) .venv-train/bin/python -m pytest tests/handlers/train/live*.py -q -s
 
 sabotage: install-dev  ## remove each guard in turn and see the tests go red, or GUARD=name; into var/sabotage/latest.json
 	@GUARD="$(GUARD)" $(BIN)/python -m tests.sabotage
