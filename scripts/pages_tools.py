@@ -94,7 +94,7 @@ def raised(tool: Tool) -> list[type[ToolError]]:
 
 def sources(folder: Path) -> set[Path]:
     """Find the files of a handler, and those of the room that they import."""
-    found, open_ = set[Path](), set(folder.glob("*.py"))
+    found, open_ = set[Path](), set(folder.rglob("*.py"))
     while open_:
         path = open_.pop()
         found.add(path)

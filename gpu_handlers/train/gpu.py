@@ -57,6 +57,14 @@ def run(params: TrainParams, work: Work) -> Path:
     """Make the LoRA, and beside it the grid of samples and the card."""
     began = time.monotonic()
     task = plan(params, work)
+    try:
+        return make(task, params, work, began)
+    finally:
+        task.way.free()  # for whatever else uses this GPU, such as ComfyUI
+
+
+def make(task: Task, params: TrainParams, work: Work, began: float) -> Path:
+    """Learn, prove and show; the attempt began at this time of the monotonic clock."""
     with enough_memory(params):
         words = read(task, params, work)
         seen = look(task, words, work)
