@@ -91,7 +91,7 @@ def plan(params: TrainParams, work: Work) -> Task:
     """Find the base, and bring the photos to their sizes. Raises ModelMissing, BadArchive, NotAnImage."""
     profile, folder = manifest.profile("train"), work.folder / "photos"
     base = find_base(profile.names["base"])
-    given = photos.unpack(work.fetch(params.images), folder)
+    given = photos.unpack(work.fetch(str(params.images)), folder)
     prepared = [shots.prepare(photo, params.trigger_word, params.resolution) for photo in given]
     pictures = tuple(prepared)
     return Task(FAMILIES[profile.name], base, way.find(), pictures, record.identify(params, pictures, base.name))

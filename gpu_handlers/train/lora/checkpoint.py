@@ -73,7 +73,7 @@ def resume(fingerprint: str, weights: dict[str, torch.nn.Parameter], optimizer: 
 
 
 def find(fingerprint: str, weights: dict[str, torch.nn.Parameter], optimizer: Any, folder: Path) -> State:
-    """Find the last checkpoint and load it; without one the training begins anew."""
+    """Find the last checkpoint and load it; without one the training begins anew. Raises StorageFailed."""
     path = folder / "last.safetensors"
     try:
         bucket().download(key_of(fingerprint), path)
@@ -82,7 +82,7 @@ def find(fingerprint: str, weights: dict[str, torch.nn.Parameter], optimizer: An
             load(file, state, weights, optimizer)
     except FileNotFound:
         return State()
-    except (SafetensorError, StorageFailed) as error:
+    except SafetensorError as error:
         logger.warning("the checkpoint cannot be read, so the training begins anew: %s", error)
         return State()
     logger.info("going on from step %s", state.step)

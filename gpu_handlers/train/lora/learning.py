@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -69,9 +70,9 @@ def learn(course: Course, params: TrainParams, work: Work, began: float) -> Lear
             stop(course, learner, work)
         state.losses.append(take(course, step, learner))
         state.seconds = earlier_s + time.monotonic() - began
-        if state.step % checkpoint.EVERY == 0 and state.step < params.steps:
+        if state.step % checkpoint.EVERY == 0 or state.step == params.steps:
             checkpoint.keep(course.fingerprint, learner, work.folder)
-        if not work.stop.is_set():  # a stop is heard at the top, where the steps are kept
+        with suppress(Cancelled):  # a stop is heard at the top, where the steps are kept
             work.report(*news.tell(state))
     transformer.eval()
     return Learnt(state.losses, first, earlier_s)

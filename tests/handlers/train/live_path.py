@@ -78,7 +78,7 @@ def test_photos_become_a_model_and_the_model_a_picture(far: Far) -> None:
     }
     asked = requests.post(f"{far.site}/api/train", form, files={"images": photos}, timeout=PATIENCE_S)
     assert asked.status_code == 202, asked.text
-    (job,) = wait_for_end(asked.json()["job_id"], patience_s=400)
+    (job,) = wait_for_end(asked.json()["job_id"], patience_s=1800)
     assert job["status"] == "completed", job
     assert job["engine"] == "gpu"
     assert job["gpu_seconds"] > 0
@@ -98,7 +98,7 @@ def test_photos_become_a_model_and_the_model_a_picture(far: Far) -> None:
         "num_inference_steps": 4, "seed": 7,
     })  # fmt: skip
     assert picture.status_code == 202, picture.text
-    (done,) = wait_for_end(picture.json()["job_id"], patience_s=200)
+    (done,) = wait_for_end(picture.json()["job_id"], patience_s=900)
     assert done["status"] == "completed", done
     assert shown(done["result"]).size == (256, 256)
 
