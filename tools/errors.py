@@ -219,20 +219,6 @@ class OutOfMemory(HandlerFailed):
     retryable = False
 
 
-class TrainingDiverged(HandlerFailed):
-    """The loss of the training is no number any more: lower the learning rate (lr), and train again."""
-
-    code = "training_diverged"
-    retryable = False
-
-
-class LoraUnsound(HandlerFailed):
-    """What was learnt is no LoRA of the base model: train it again, with more steps or another learning rate."""
-
-    code = "lora_unsound"
-    retryable = False
-
-
 class ExecutionTimeout(HandlerFailed):
     """The tool did not end within its time: ask for less at once, such as fewer steps, or try again."""
 

@@ -14,8 +14,8 @@ from gpu_handlers.train.lora.base import Base
 from gpu_handlers.train.lora.checkpoint import Learner, State
 from gpu_handlers.train.lora.shots import Shot, gather
 from gpu_handlers.work import Work
-from tools.errors import Cancelled, ExecutionTimeout, TrainingDiverged
-from tools.train import TRAIN, TrainParams
+from tools.errors import Cancelled, ExecutionTimeout
+from tools.train import TRAIN, TrainingDiverged, TrainParams
 
 #: A step's gradient is cut down to this length.
 LONGEST_GRADIENT = 1.0

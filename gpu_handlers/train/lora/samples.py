@@ -13,7 +13,7 @@ from gpu_handlers.train.lora.base import Base, load_part
 from gpu_handlers.train.lora.family import Words
 from gpu_handlers.train.lora.shots import Tick
 from tools.card import Grid, Sample
-from tools.errors import LoraUnsound
+from tools.train import LoraUnsound
 
 #: What is drawn of a product.
 PROMPTS = (

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from gpu_handlers.comfyui import fit
 from gpu_handlers.train.lora.base import PREFIX
-from tools.errors import LoraUnsound
+from tools.train import LoraUnsound
 
 #: The modules of a FLUX model's blocks in the words of ComfyUI, which are those of its makers.
 OWN = re.compile(r"double_blocks_\d+_(?:img|txt)_(?:attn_qkv|attn_proj|mlp_0|mlp_2)|single_blocks_\d+_linear[12]")

@@ -19,8 +19,8 @@ from storage.bucket import bucket
 from tests.handlers.comfyui.desk import Desk
 from tests.handlers.train import school
 from tests.handlers.train.school import read_card, read_lora, read_samples, train
-from tools.errors import LoraUnsound
 from tools.outcome import Outcome
+from tools.train import LoraUnsound
 
 FIGURES: dict[str, Any] = {}
 
