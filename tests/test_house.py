@@ -191,6 +191,14 @@ def test_only_who_develops_installs_runpods_library() -> None:
     assert "runpod" in names("requirements-dev.lock")
 
 
+def test_the_locks_of_training_have_the_pytorch_that_is_theirs() -> None:
+    tests, image = ((ROOT / f"requirements-train{which}.lock").read_text() for which in ("", "-gpu"))
+    assert "torch==2.13.0+cpu " in tests
+    assert "nvidia" not in tests
+    assert "torch==2.13.0 " in image
+    assert "nvidia-cudnn" in image
+
+
 def test_the_gpu_engine_needs_no_gpu_itself() -> None:
     engines = [f"gpu_handlers.{path.parent.name}.gpu" for path in (ROOT / "gpu_handlers").glob("*/gpu.py")]
     loaded = loaded_by(f"import {', '.join(name for name in engines if not name.startswith(TORCH))}")
