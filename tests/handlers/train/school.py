@@ -63,7 +63,7 @@ def put_photos(name: str = "photos.zip", count: int = 4, note: str = "") -> str:
     with zipfile.ZipFile(out, "w") as zipped:
         for number, path in enumerate(PHOTOS[:count]):
             with Image.open(path) as image:
-                photo = image.convert("RGB").resize((256, 192 if number % 2 else 256))
+                photo = image.convert("RGB").resize((320 if number % 2 else 256, 256))
             picture = io.BytesIO()
             photo.save(picture, "PNG")
             zipped.writestr(f"images/{number:04}.png", picture.getvalue())
