@@ -112,7 +112,7 @@ def test_the_training_tells_the_promised_six(site: str, flow: Flow) -> None:
     assert shape(done)[:6] == promised(seed.TRAINING_DONE)
     assert list(done)[6:] == list(flow.training)[6:] == ["dataset", "parameters", "because", "reasons"]
     assert done["status"] == "completed"
-    assert done == flow.trained
+    assert list(done.items())[:6] == list(flow.trained.items())
     model = get(f"{site}/api/models/{done['model_id']}").json()
     assert {key: model[key] for key in done} == done
     assert any(listed.items() <= model.items() for listed in get(f"{site}/api/models").json())
