@@ -29,11 +29,6 @@ class TrainParams(Training, Params):
     model_name: str = Field(min_length=1, max_length=200, description="What you call the model.")
     trigger_word: str = Field(pattern=WORD, description="The word that means the product in prompts, as TOK_HANDBAG.")
 
-    @property
-    def dataset(self) -> str:
-        """The r2:// address of what the door made of the photos."""
-        return str(self.images)
-
 
 class TrainResult(Result):
     """What train answers, and GET /api/training-status too."""

@@ -8,17 +8,30 @@ from uuid import UUID
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from db.base import transaction
-from db.jobs import Attempt
+from db.jobs import Attempt, Job
 from db.models import Model
 from storage.bucket import Bucket, bucket
 from storage.door import take_picture
 from tests import photos
 from tests.api.asking import assert_problem, count_jobs, counted
+from tools.card import Base, Card, Grid, Parameters, Point
+from tools.card import Photo as PhotoCard
 
 FIELDS = {"model_name": "Bag", "trigger_word": "TOK_BAG"}
+
+
+CARD = Card(
+    model_name="Bag", trigger_word="TOK_BAG", seed=1, resumed_from=0, loss=(Point(step=1, loss=0.5),), loss_before=1.0,
+    loss_after=0.5, modules=1, trained_numbers=1, device="cuda", precision="bf16", gpu_seconds=60.0, versions={},
+    base=Base(name="b", source="s", licence="Apache-2.0", commercial=True, generates_with="b"),
+    images=(PhotoCard(name="a", caption="TOK_BAG", width=320, height=272, trained_width=256, trained_height=224,
+                      sha256="0"),),
+    parameters=Parameters(steps=1, lr=1e-4, lora_rank=1, batch_size=1, resolution=256),
+    samples=Grid(side=256, rows=()),
+)  # fmt: skip
 
 
 @pytest.fixture(name="zipped", scope="module")
@@ -160,6 +173,27 @@ def test_what_the_bucket_knows_is_read_once_and_then_stands_in_the_row(
         assert len(reads) == 1
     assert len(said) == 1
     assert client.get(f"/api/training-status/{job_id}").get_json() == told
+
+
+def test_the_card_of_a_trainer_is_told_whole_and_read_once(
+    client: FlaskClient, told: dict[str, Any], reads: list[str]
+) -> None:
+    files = {}
+    for name, data in (("card.json", CARD.model_dump_json().encode()), ("samples.png", photos.encode(photos.take(1)))):
+        stored = bucket().put(f"models/{told['job_id']}.{name}", data)
+        place = {"r2_path": f"r2://{bucket().name}/{stored.key}", "size": stored.size, "sha256": stored.sha256}
+        files[name.partition(".")[0]] = place
+    end = {"outcome": {"engine": "gpu", "extras": files}, "gpu_seconds": 61.5}
+    with transaction() as session:
+        session.execute(update(Job).where(Job.id == UUID(told["job_id"])).values(end))
+    for _ in range(2):
+        card = client.get(f"/api/models/{told['model_id']}").get_json()["card"]
+        assert len(reads) == 1
+    assert card["loss"] == [{"step": 1, "loss": 0.5}]
+    assert (card["base"]["licence"], card["base"]["commercial"]) == ("Apache-2.0", True)
+    assert (card["engine"], card["gpu_seconds"], card["images"][0]["trained_width"]) == ("gpu", 61.5, 256)
+    sheet = client.get(card["samples_url"])
+    assert (sheet.status_code, sheet.headers["Content-Type"]) == (200, "image/png")
 
 
 def test_a_model_is_shown_though_the_bucket_has_lost_its_dataset(
