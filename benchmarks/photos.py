@@ -133,6 +133,25 @@ BLURRED: Mapping[str, Change] = {
 SOFT: Mapping[str, Change] = {"blur 0.7": soften(0.7), "blur 1": soften(1), "blur 1.5": soften(1.5)}
 
 
+def hash_bits(photo: Photo) -> int:
+    """Hash a photo as others do: which of neighbouring greys is the lighter one, across and down, in 128 bits."""
+    bits = ""
+    for size, step in (((9, 8), (0, 1)), ((8, 9), (1, 0))):
+        grey = np.asarray(photo.convert("L").resize(size, Image.Resampling.LANCZOS), np.int16)
+        shifted = grey[step[0] :, step[1] :]
+        bits += "".join(str(int(bit)) for bit in (grey[: shifted.shape[0], : shifted.shape[1]] < shifted).ravel())
+    return int(bits, 2)
+
+
+def judge_hash(photos: list[Photo]) -> Iterator[Figure]:
+    """Measure what a hash would tell apart, for comparison."""
+    hashes = [hash_bits(photo) for photo in photos]
+    yield Figure("by dHash, two photos: nearest", min((a ^ b).bit_count() for a, b in combinations(hashes, 2)), "bits")
+    for name, change in SAME.items():
+        gone = [(one ^ hash_bits(change(photo))).bit_count() for one, photo in zip(hashes, photos, strict=True)]
+        yield Figure(f"by dHash, {name}: furthest", max(gone), "bits")
+
+
 def judge_likeness(photos: list[Photo]) -> Iterator[Figure]:
     """Hold all photos against each other and against their own copies."""
     prints = [fingerprint(photo) for photo in photos]
@@ -172,7 +191,7 @@ def main() -> None:
     painted = [Image.fromarray(each.image) for each in portraits.take(2 * PAINTED)]
     known, unknown = painted[:PAINTED], painted[PAINTED:]
     figures = [
-        *judge_likeness(photos), *judge_sharpness(photos, f"{len(photos)} photos"),
+        *judge_hash(photos), *judge_likeness(photos), *judge_sharpness(photos, f"{len(photos)} photos"),
         *judge_sharpness(known, f"{PAINTED} portraits"),
         *judge_sharpness(unknown, f"{PAINTED} unknown portraits", wrong=0.05),
     ]  # fmt: skip

@@ -149,8 +149,8 @@ def say_type(field: Schema) -> str:
         return " · ".join(f"`{value}`" for value in field["enum"])
     if "const" in field:
         return f"`{str(field['const']).lower()}`"
-    if field.get("type") == "array":
-        return f"list of {field['minItems']} to {field['maxItems']}: {say_type(field['items'])}"
+    if "minItems" in field and "maxItems" in field:
+        return f"list of {field['minItems']} to {field['maxItems']}, each {say_type(field['items'])}"
     types = field.get("type", "any")
     name = " or ".join(types) if isinstance(types, list) else types
     return ", ".join([{"string": "text"}.get(name, name), *bounds(field)])

@@ -79,7 +79,7 @@ def admit_dataset(given: str | list[str], trigger_word: str | None = None) -> Ad
     if not stored.key.startswith(("datasets/", "uploads/")):
         raise PathNotAllowed("A dataset is a zip under uploads/ or datasets/: name one of those.")
     known = recall_manifest(stored.key) if stored.key.startswith("datasets/") else None
-    if known and trigger_word in {None, known.trigger_word}:
+    if known and known.trigger_word == trigger_word:
         return Admitted(given, known)
     with roomy(), tempfile.TemporaryDirectory(prefix="packshot-") as folder:
         path = bucket().download(stored.key, Path(folder) / "given.zip")

@@ -42,7 +42,6 @@ def test_a_zip_becomes_a_dataset_under_its_own_hash(store: Bucket, tmp_path: Pat
     (tmp_path / "given").write_bytes(given)
     assert take_archive(tmp_path / "given", "TOK") == admitted.address
     assert admit_dataset(admitted.address, "TOK") == admitted
-    assert admit_dataset(admitted.address) == admitted
 
 
 def test_a_dataset_that_is_named_again_gets_the_new_word_for_the_old_one(store: Bucket) -> None:
@@ -53,6 +52,8 @@ def test_a_dataset_that_is_named_again_gets_the_new_word_for_the_old_one(store: 
     first = admit_dataset(f"{OURS}/uploads/again.zip", "TOK_ONE")
     second = admit_dataset(first.address, "TOK_TWO")
     assert [photo.caption for photo in second.manifest.images] == ["TOK_TWO, on white", *["TOK_TWO"] * 4]
+    nameless = admit_dataset(first.address).manifest
+    assert [photo.caption for photo in nameless.images] == ["on white", "", "", "", ""]
     same = {"images": first.manifest.images, "trigger_word": "TOK_ONE"}
     assert second.manifest.left_out == first.manifest.left_out
     assert first.manifest.images[4].cutout is not None
