@@ -67,10 +67,11 @@ class Settings(BaseSettings):
     comfyui_url: str = Field("http://127.0.0.1:8188", description="ComfyUI, which does the work of ENGINE=gpu.")
     comfyui_command: str = Field("", description="Starts ComfyUI with the handler; empty if it runs by itself.")
     generate_profile: str = Field(
-        "", description="Models for generate: `packshot models` lists them; empty is the first."
+        "", description="Models for generate: `packshot models` lists them; empty is the first. Training follows it."
     )
     inpaint_profile: str = Field("", description="Models for inpaint.")
     video_profile: str = Field("", description="Models for video.")
+    models_dir: str = Field("models", description="Folder of model files: training finds its base in its diffusers/.")
     lora_cache_bytes: int = Field(20 * 2**30, ge=0, description="Disk that LoRAs may take, in bytes.")
 
     sync_wait_s: float = Field(300, ge=0, le=3600, description="Seconds a synchronous call waits before it gets a 202.")

@@ -66,6 +66,8 @@ def attempt(task: Mapping[str, Any], report: Report, stop: threading.Event) -> d
             for name, extra in work.extras.items()
         }
         file = store(path, f"{tool.prefix}{task['attempt_id']}{tool.suffix}", stop)
+        for key in work.spent:
+            bucket().delete(key)
     used = params.model_dump(mode="json")
     return {"params": used, "file": file, "extras": extras, "facts": work.facts, "warnings": work.warnings}
 
@@ -103,7 +105,8 @@ def find_handler(tool: Tool, engine: str) -> Run:
         name = missing.name or ""
         if name.startswith("gpu_handlers."):
             raise ToolError(f"There is no {engine} engine for {tool.name} here: set ENGINE to another one.") from None
-        advice = f"pip install 'packshot[{engine}]'"
+        extra = "train" if (tool.name, engine) == ("train", "gpu") else engine
+        advice = f"pip install 'packshot[{extra}]'"
         raise ToolError(f"The {engine} engine of {tool.name} needs the package {name}: {advice}.") from None
     run: Run = module.run
     return run

@@ -89,13 +89,14 @@ def list_errors(found: Iterable[type[ToolError]]) -> str:
 
 def raised(tool: Tool) -> list[type[ToolError]]:
     """Find the errors that a tool's handlers know, by what they and the modules that they share import."""
-    names = {name for path in sources(ROOT / "gpu_handlers" / tool.name) for name in imported(path, "tools.errors")}
+    files = sources(ROOT / "gpu_handlers" / tool.name)
+    names = {name for path in files for room in ("errors", tool.name) for name in imported(path, f"tools.{room}")}
     return [error for error in errors.every() if error.__name__ in names - {"ToolError", "InvalidInput"}]
 
 
 def sources(folder: Path) -> set[Path]:
     """Find the files of a handler, and those of the room that they import."""
-    found, open_ = set[Path](), set(folder.glob("*.py"))
+    found, open_ = set[Path](), set(folder.rglob("*.py"))
     while open_:
         path = open_.pop()
         found.add(path)

@@ -4,6 +4,7 @@ from pydantic import Field
 
 from tools.contract import Limits, Params, Result, Settings, Tool
 from tools.dataset import Dataset
+from tools.errors import HandlerFailed
 from tools.kinds import Lora, TriggerWord
 
 #: Letters, digits and underscores: such a word cannot carry loader syntax, markup or a template.
@@ -39,6 +40,20 @@ class TrainResult(Result):
     trigger_word: TriggerWord
     status: str
     model_string: str | None
+
+
+class TrainingDiverged(HandlerFailed):
+    """The loss of the training is no number any more: lower the learning rate (lr), and train again."""
+
+    code = "training_diverged"
+    retryable = False
+
+
+class LoraUnsound(HandlerFailed):
+    """What was learnt is no LoRA of the base model: train it again, with more steps or another learning rate."""
+
+    code = "lora_unsound"
+    retryable = False
 
 
 TRAIN = Tool(
