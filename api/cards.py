@@ -20,7 +20,7 @@ def learn(known: Known) -> Known:
     """Read what is not in the row yet. Where the bucket does not tell, that stays unknown, and is asked for again."""
     try:
         found = read_missing(known)
-    except (ToolError, ValueError) as error:  # or it is there, and cannot be read
+    except (ToolError, ValueError) as error:  # or the card is there, and is of another form by now
         logger.info("the card of model %s waits: %s", known.model.id, error)
         return known
     if not found:

@@ -106,10 +106,10 @@ def store_dataset(photos: Iterable[Given], trigger_word: str | None, before: Ite
 
 
 def recall_manifest(key: str) -> Manifest | None:
-    """Read what a dataset of ours says of itself; None where that was not stored."""
+    """Read what a dataset of ours says of itself; None where that was not stored, or is of another form by now."""
     try:
         return Manifest.model_validate_json(bucket().read(beside(key), MAX_MANIFEST_BYTES))
-    except FileNotFound:
+    except (FileNotFound, ValueError):
         return None
 
 

@@ -199,8 +199,11 @@ def test_the_card_of_a_trainer_is_told_whole_and_read_once(
 def test_a_model_is_shown_though_the_bucket_has_lost_its_dataset(
     client: FlaskClient, told: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
+    end = {"outcome": {"engine": "gpu", "extras": {"card": {"r2_path": f"r2://{bucket().name}/models/broken.json"}}}}
+    bucket().put("models/broken.json", b"broken")
     with transaction() as session:
         session.query(Model).where(Model.id == told["model_id"]).update({"dataset": None})
+        session.execute(update(Job).where(Job.id == UUID(told["job_id"])).values(end))
     params = client.get(f"/api/jobs/{told['job_id']}").get_json()["params"]
     key = params["images"].split("/", 3)[-1].replace(".zip", ".json")
     kept = bucket().read(key, 2**20)
@@ -208,5 +211,5 @@ def test_a_model_is_shown_though_the_bucket_has_lost_its_dataset(
     with caplog.at_level("INFO"):
         model = client.get(f"/api/models/{told['model_id']}").get_json()
     bucket().put(key, kept)
-    assert (model["dataset"], model["model_id"]) == (None, told["model_id"])
+    assert (model["dataset"], model["card"]["loss"], model["model_id"]) == (None, [], told["model_id"])
     assert "the card of model" in caplog.text
