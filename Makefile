@@ -5,7 +5,7 @@ PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight listeners outages bench-engine calibrate effects clean install install-dev failpoints chaos test-train install-train
+.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight listeners outages bench-engine calibrate effects clean install install-dev failpoints chaos test-train install-train photos
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ outages: install-dev  ## stop, freeze and flush real servers, and measure, into 
 
 calibrate: install-dev  ## fit how sure the preview engine is of an outline, into var/calibrate/latest.json
 	@$(BIN)/python -m benchmarks.calibrate && $(BIN)/python -m benchmarks.strangers
+
+photos: install-dev  ## measure how well copies and blurred photos are told from others, into var/photos/latest.json
+	@$(BIN)/python -m benchmarks.photos
 
 bench-engine: install-dev  ## time the preview engine, into var/engine/latest.json
 	@$(BIN)/python -m benchmarks.engine

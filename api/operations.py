@@ -13,6 +13,7 @@ from api.jobs import LONGEST_PAGE, LONGEST_POLL, STATUSES, Again
 from api.retrying import Retry
 from api.templates import NewTemplate
 from tools.contract import Tool
+from tools.dataset import LEAST, MOST
 from tools.flow import Flow
 from tools.train import TRAIN
 
@@ -175,11 +176,19 @@ def of_training() -> Iterator[Operation]:
     yield Operation("post", "/api/train", "train", TRAIN.summary, {"202": status}, params, form, headers=key)
     yield from (
         Operation("get", "/api/training-status/{job_id}", "get_training_status", "Poll a training.", {"200": status}),
-        Operation("get", "/api/training-config", "get_training_config", "Show training's defaults.", {"200": OBJECT}),
+        Operation(
+            "get", "/api/training-config", "get_training_config", "Show training's defaults.", {"200": OBJECT},
+            query={"images": {"type": "integer", "minimum": LEAST, "maximum": MOST,
+                              "description": "Show what so many photos are trained with, and why."}},
+        ),
         Operation("get", "/api/models", "list_models", "List all trained models.", {"200": LIST}),
         Operation("get", "/api/models/{model_id}", "get_model", "Show one model.", {"200": OBJECT}),
         Operation(
             "get", "/api/models/{model_id}/cutouts", "get_model_cutouts", "Show what a model was made from.",
+            {"200": BINARY}, media="image/png",
+        ),
+        Operation(
+            "get", "/api/models/{model_id}/samples", "get_model_samples", "Show pictures without a model and with it.",
             {"200": BINARY}, media="image/png",
         ),
     )  # fmt: skip

@@ -10,6 +10,7 @@ from api.problems import status_of
 from gpu_handlers import lexicon
 from tools import errors
 from tools.contract import Tool
+from tools.dataset import TooFewPhotos
 from tools.errors import ToolError
 
 ROOT = Path(__file__).parent.parent
@@ -27,7 +28,7 @@ ON_THE_WAY = (
 FILES = (
     errors.PathNotAllowed, errors.FileNotFound, errors.UrlBlocked, errors.InputUnreachable, errors.TooLarge,
 )  # fmt: skip
-BY_DOOR = {"image": (*FILES, errors.NotAnImage), "archive": (*FILES, errors.BadArchive)}
+BY_DOOR = {"image": (*FILES, errors.NotAnImage), "archive": (*FILES, errors.BadArchive, TooFewPhotos)}
 BY_KIND = {
     "lora": (errors.ModelNotFound, errors.ModelNotReady, errors.ModelFailed),
     "template": (errors.TemplateNotFound,),
@@ -149,6 +150,8 @@ def say_type(field: Schema) -> str:
         return " · ".join(f"`{value}`" for value in field["enum"])
     if "const" in field:
         return f"`{str(field['const']).lower()}`"
+    if "minItems" in field and "maxItems" in field:
+        return f"list of {field['minItems']} to {field['maxItems']}, each {say_type(field['items'])}"
     types = field.get("type", "any")
     name = " or ".join(types) if isinstance(types, list) else types
     return ", ".join([{"string": "text"}.get(name, name), *bounds(field)])

@@ -26,7 +26,7 @@ class Kind:
 Image = Annotated[str, Kind("image", door="image")]
 MaskedScene = Annotated[str, Kind("masked_scene", door="image")]
 Video = Annotated[str, Kind("video")]
-Dataset = Annotated[str, Kind("dataset", explicit=True, door="archive")]
+DATASET = Kind("dataset", explicit=True, door="archive")
 Lora = Annotated[int, Kind("lora", inherited=True)]
 Prompt = Annotated[str, Kind("prompt", inherited=True)]
 TriggerWord = Annotated[str, Kind("trigger_word", inherited=True)]

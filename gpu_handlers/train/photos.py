@@ -25,6 +25,8 @@ class Photo:
     path: Path
     text: str | None
     about: dict[str, Any] = field(default_factory=dict)
+    #: The same with its transparency, where it came with some.
+    cutout: Path | None = None
 
     @property
     def sha256(self) -> str:
@@ -58,7 +60,17 @@ def read(zipped: zipfile.ZipFile, folder: Path) -> Iterator[Photo]:
         path.write_bytes(zipped.read(name))
         beside = str(PurePosixPath(name).with_suffix(".txt"))
         text = zipped.read(beside).decode("utf-8", "replace") if beside in names else None
-        yield Photo(name, path, text, told.get(Path(name).stem, {}))
+        about = told.get(Path(name).stem, {})
+        yield Photo(name, path, text, about, unpack_cutout(zipped, about, path))
+
+
+def unpack_cutout(zipped: zipfile.ZipFile, about: dict[str, Any], path: Path) -> Path | None:
+    """Write the transparent twin of a picture beside it, if there is one."""
+    if not about.get("cutout"):
+        return None
+    twin = path.with_suffix(".cutout")
+    twin.write_bytes(zipped.read(about["cutout"]))
+    return twin
 
 
 def describe(zipped: zipfile.ZipFile, names: Sequence[str]) -> list[dict[str, Any]]:

@@ -42,10 +42,10 @@ def run(params: TrainParams, work: Work) -> Path:
 
 def cut_out(params: TrainParams, work: Work) -> Iterator[tuple[float, Pixels]]:
     """Cut the product out of each photo, RGBA, with how sure we are; 0 if there is none."""
-    given = photos.unpack(work.fetch(params.images), work.folder / "photos")
+    given = photos.unpack(work.fetch(str(params.images)), work.folder / "photos")
     for number, photo in enumerate(given):
         work.report(0.05 + 0.85 * number / len(given), "cutting out")
-        image = pixels.fit(pixels.read(photo.path, "RGBA"), SEEN)
+        image = pixels.fit(pixels.read(photo.cutout or photo.path, "RGBA"), SEEN)
         found = cutout.see(image)
         yield (found.confidence, cutout.cut(image[..., :3], found.alpha)) if found else (0.0, image)
 

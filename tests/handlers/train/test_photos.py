@@ -4,9 +4,13 @@ import json
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from gpu_handlers.train import photos
+from storage.datasets import Given, prepare
+from tests import photos as pictures
 from tools.errors import BadArchive
 
 
@@ -36,6 +40,24 @@ def test_a_prepared_dataset_is_read_with_its_captions_and_manifest(tmp_path: Pat
     assert (two.name, two.text, two.about) == ("images/0002.png", None, {})
     assert [photo.caption("TOK") for photo in (one, two)] == ["TOK, from above", "TOK"]
     assert one.sha256 != two.sha256
+
+
+def test_what_the_door_makes_of_photos_is_read_as_they_came(tmp_path: Path) -> None:
+    cut = pictures.take(1).convert("RGBA")
+    cut.paste((0, 0, 0, 0), (0, 0, 100, 272))
+    given = [
+        Given("cut.png", pictures.encode(cut), "a bag"),
+        *(Given(f"{n}", pictures.encode(pictures.take(n))) for n in (2, 3, 4)),
+    ]
+    manifest = prepare(given, tmp_path / "set.zip")
+    first, *others = photos.unpack(tmp_path / "set.zip", tmp_path / "photos")
+    assert (first.caption("TOK"), first.about["source"]) == ("TOK, a bag", "cut.png")
+    assert [photo.sha256 for photo in (first, *others)] == [photo.sha256 for photo in manifest.images]
+    assert first.cutout is not None
+    with Image.open(first.cutout) as kept, Image.open(first.path) as flat:
+        assert (np.asarray(kept) == np.asarray(cut)).all()
+        assert (flat.mode, flat.getpixel((5, 5))) == ("RGB", (255, 255, 255))
+    assert [photo.cutout for photo in others] == [None] * 3
 
 
 def test_any_zip_of_pictures_will_do(tmp_path: Path) -> None:
