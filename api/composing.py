@@ -8,7 +8,7 @@ from uuid import UUID
 
 from flask import Response, jsonify
 
-from api import submitting
+from api import callers, submitting
 from api.preferences import Preference, read_key
 from db import course, flow_pages, intake, life
 from db.base import transaction
@@ -33,7 +33,7 @@ def submit(route: str, given: Mapping[str, Any], make: Callable[[], AskedFlow]) 
     key = read_key(route, dict(given))
     if key and (known := intake.find_key(key)):
         return known, True
-    asked = make()
+    asked = replace(make(), origin=callers.origin())
     with ending.transition() as session:
         if key and (known := intake.lock_key(session, key)):
             return known, True

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tools import references
+from tools.deadlines import LARGEST_GPU_S, SHORTEST_S
 from tools.errors import InvalidInput, MissingInput, NotFound, ToolError
 from tools.references import Handed, Upstream, read
 from tools.refusal import advise, check_sound, gather, refuse
@@ -57,6 +58,9 @@ class Flow(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     name: str | None = Field(None, min_length=1, max_length=200, description="What you call it.")
+    max_gpu_seconds: int | None = Field(
+        None, ge=SHORTEST_S, le=LARGEST_GPU_S, description="GPU seconds after which no further step begins."
+    )
     inputs: dict[str, Any] = Field({}, description="What ${inputs.name} stands for.")
     steps: list[Step] = Field(min_length=1, max_length=MOST_STEPS, description="The steps, in any order.")
 
