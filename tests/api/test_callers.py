@@ -1,7 +1,9 @@
 """Who may ask: with keys nobody without one, without them nobody from elsewhere; and nobody too often or too much."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import monotonic
 from typing import Any
 from uuid import uuid4
@@ -16,8 +18,7 @@ from api.app import create_app
 from db import api_keys
 from embedded.ports import any_free
 from settings import settings
-from tests.api.asking import PATIENCE_S, assert_problem, count_jobs, counted
-from tests.conftest import Processes
+from tests.api.asking import assert_problem, count_jobs, counted
 from tools.allowance import Allowance
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
@@ -237,8 +238,19 @@ def test_without_keys_this_machine_is_answered(client: FlaskClient, host: str) -
     assert client.get("/health", environ_overrides={"SERVER_NAME": host}).status_code == 200
 
 
-def test_the_api_does_not_start_for_others_without_keys(starter: Processes) -> None:
-    gunicorn = starter.start("gunicorn", "tests.api.served:create_app()", "-b", f"0.0.0.0:{any_free(set())}")
-    gunicorn.popen.wait(PATIENCE_S)
-    assert gunicorn.popen.returncode
-    assert "set AUTH=keys" in gunicorn.said()
+@pytest.mark.parametrize(("host", "family"), [("0.0.0.0", socket.AF_INET), ("::", socket.AF_INET6)])
+def test_the_api_does_not_start_for_others_without_keys(host: str, family: int) -> None:
+    with surroundings(AUTH="off"), socket.socket(family) as door:
+        door.bind((host, 0))
+        create_app()  # nobody listens yet
+        door.listen()
+        with pytest.raises(RuntimeError, match="set AUTH=keys"):
+            create_app()
+        with surroundings(AUTH="keys"):
+            create_app()
+
+
+def test_to_look_for_listeners_leaves_nothing_open() -> None:
+    before = len(list(Path("/dev/fd").iterdir()))
+    list(callers.listening())
+    assert len(list(Path("/dev/fd").iterdir())) == before
