@@ -4,6 +4,7 @@ from pydantic import Field
 
 from tools.contract import Limits, Params, Result, Settings, Tool
 from tools.kinds import Dataset, Lora, TriggerWord
+from tools.texts import Text
 
 #: Letters, digits and underscores: such a word cannot carry loader syntax, markup or a template.
 WORD = r"^[A-Za-z0-9_]{1,64}$"
@@ -23,7 +24,7 @@ class TrainParams(Training, Params):
     """What train is told."""
 
     images: Dataset = Field(max_length=2048, description="A zip of photos: an r2:// address, or the file itself.")
-    model_name: str = Field(min_length=1, max_length=200, description="What you call the model.")
+    model_name: Text = Field(min_length=1, max_length=200, description="What you call the model.")
     trigger_word: str = Field(pattern=WORD, description="The word that means the product in prompts, as TOK_HANDBAG.")
 
 
