@@ -11,6 +11,7 @@ from time import monotonic, time
 from typing import Any
 
 from flask import Flask, Response, g, request
+from werkzeug.exceptions import BadRequest
 
 from api import problems
 from api.problems import TooOften
@@ -94,7 +95,9 @@ def identify(memory: Memory) -> None:
 
 
 def is_open() -> bool:
-    """Tell whether this needs no key."""
+    """Tell whether this needs no key, or is refused for the name under which we are asked."""
+    if isinstance(request.routing_exception, BadRequest):
+        return True
     return request.method == "OPTIONS" or request.blueprint in OPEN or request.endpoint in OPEN_PAGES
 
 
