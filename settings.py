@@ -113,6 +113,11 @@ class Settings(BaseSettings):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
 
+    log_format: Literal["text", "json"] = Field("text", description="Lines for people, or for programs.")
+    flower_control: Literal["off", "on"] = Field(
+        "off", description="Whether Flower may stop workers, change them, and send tasks; off lets it look on."
+    )
+
     packshot_data_dir: str = Field(".local", description="Where the embedded servers keep their data.")
     api_port: int = Field(0, ge=0, le=65535, description="Port of the embedded API; 0 picks 5000, or a free one.")
     flower_port: int = Field(0, ge=0, le=65535, description="Port of the embedded Flower; 0 picks 5555, or a free one.")

@@ -1,9 +1,8 @@
 """The Flask app: one for all tools, or for those that PACKSHOT_TOOLS names."""
 
-import logging
-
 from flask import Flask
 
+import journal
 from api import (
     batches,
     callers,
@@ -32,7 +31,7 @@ MOST_PARTS, LARGEST_FIELDS = 50, 500_000
 
 def create_app() -> Flask:
     """Make the app."""
-    logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(message)s")
+    journal.configure()
     app = Flask("api", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it; the seed's order is kept
     app.config["MAX_CONTENT_LENGTH"] = settings().max_upload_bytes

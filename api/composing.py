@@ -1,5 +1,6 @@
 """Take in a flow or a batch, and answer for it."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -19,6 +20,8 @@ from tasks import ending
 from tools import references
 from tools.errors import ToolError
 from tools.plan import Ready, blame_item
+
+logger = logging.getLogger(__name__)
 
 #: What a door made of an address, by the door and the address.
 Admitted = dict[tuple[str, str], str]
@@ -41,6 +44,7 @@ def submit(route: str, given: Mapping[str, Any], make: Callable[[], AskedFlow]) 
         course.accept(session, asked)
         if key:
             intake.keep_key(session, key, flow_id=asked.id)
+    logger.info("%s accepted", asked.kind, extra={"flow_id": str(asked.id)})
     return asked.id, False
 
 

@@ -7,6 +7,7 @@ from uuid import uuid4
 from flask import Flask, Response, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+import journal
 from settings import settings
 
 #: Request ids that we take over: what cannot break a header or a line of a log.
@@ -47,6 +48,7 @@ def name_request() -> None:
     """Give the request an id: the caller's, if it sent one that can be used."""
     sent = request.headers.get("X-Request-Id", "")
     g.request_id = sent if REQUEST_ID.fullmatch(sent) else uuid4().hex
+    journal.begin(request_id=g.request_id)
 
 
 def finish(response: Response, origins: frozenset[str]) -> Response:

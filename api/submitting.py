@@ -56,6 +56,7 @@ def submit(
             return job_id, True
     else:
         intake.accept(asked)
+    logger.info("job accepted", extra={"job_id": str(asked.id), "tool": tool.name})
     sender.send(asked.id, tool.name, None)
     return asked.id, False
 

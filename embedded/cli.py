@@ -60,6 +60,15 @@ def watch() -> None:
     run()
 
 
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def flower(arguments: tuple[str, ...]) -> None:
+    """Run Flower with its ARGUMENTS, as --port=5555; it needs FLOWER_BASIC_AUTH, and only looks on."""
+    from embedded.flower import run
+
+    run(arguments)
+
+
 @main.command()
 def migrate() -> None:
     """Bring the database and the bucket to what the code expects; with AUTH=keys, make the first key."""

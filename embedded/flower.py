@@ -1,0 +1,50 @@
+"""`packshot flower`: Flower, which starts with a password alone, and only looks on."""
+
+import os
+import re
+from collections.abc import Sequence
+
+from settings import settings
+from tools.errors import InvalidInput
+
+#: Addresses of Flower's that change something; the others show.
+ORDERS = re.compile(r"/api/(?:worker/|task/(?:apply|async-apply|send-task|abort|timeout|rate-limit|revoke)/)")
+
+#: The shortest password.
+SHORTEST = 12
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run Flower until it is ended. Raises InvalidInput if anybody could come in."""
+    check(os.environ.get("FLOWER_BASIC_AUTH", ""), arguments)
+    if settings().flower_control == "off":
+        look_on()
+    from tasks.app import app  # noqa: PLC0415 - only who may start pays for it
+
+    app.start(["flower", *arguments])
+
+
+def check(users: str, arguments: Sequence[str]) -> None:
+    """Refuse to start where somebody could come in without a password, or by one that is easily guessed."""
+    passwords = [user.partition(":")[2] for user in users.split(",")]
+    if any("basic" in one and "auth" in one for one in arguments):
+        raise InvalidInput("Everybody on this machine can read arguments: name users in FLOWER_BASIC_AUTH.")
+    if min(map(len, passwords)) < SHORTEST:
+        raise InvalidInput(
+            f"Flower shows every task: set FLOWER_BASIC_AUTH=user:password, with {SHORTEST} characters or more."
+        )
+    if os.environ.get("FLOWER_UNAUTHENTICATED_API"):
+        raise InvalidInput("FLOWER_UNAUTHENTICATED_API lets everybody in: unset it.")
+
+
+def look_on() -> None:
+    """Take away what changes something, here and in the workers: Flower then answers that there is no such page."""
+    from flower import urls  # noqa: PLC0415 - only who may start pays for it
+
+    urls.handlers[:] = [handler for handler in urls.handlers if not ORDERS.match(address(handler))]
+
+
+def address(handler: object) -> str:
+    """Read the address of one of Flower's pages, of which it has two forms."""
+    pattern = getattr(handler, "regex", None)
+    return str(pattern.pattern if pattern else handler[0])  # type: ignore[index]  # else it is a tuple
