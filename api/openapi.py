@@ -67,6 +67,8 @@ JOB = {
     },
 }
 
+KEY = {"type": "http", "scheme": "bearer", "description": "A key that `packshot keys create` made."}
+
 STEP = {
     "type": "object",
     "required": ["id", "tool", "status", "result", "jobs"],
@@ -141,6 +143,7 @@ def list_problems() -> Iterator[str]:
 def describe(served: list[Tool], base: str) -> dict[str, Any]:
     """Write the whole document; `base` is where we are reached."""
     paths: dict[str, dict[str, Any]] = {}
+    locked = settings().auth == "keys"
     for group, operation in every(served):
         paths.setdefault(operation.path, {})[operation.verb] = {"tags": [group], **operation.describe()}
     return {
@@ -148,7 +151,12 @@ def describe(served: list[Tool], base: str) -> dict[str, Any]:
         "info": {"title": "Packshot", "version": version("packshot"), "description": "GPU tools for product imagery."},
         "servers": [{"url": base}],
         "paths": paths,
-        "components": {"schemas": {"Problem": PROBLEM, "Job": JOB, "Flow": FLOW}},
+        "components": {
+            "schemas": {"Problem": PROBLEM, "Job": JOB, "Flow": FLOW},
+            "responses": {"Problem": operations.PROBLEM_RESPONSE},
+            **({"securitySchemes": {"key": KEY}} if locked else {}),
+        },
+        **({"security": [{"key": []}]} if locked else {}),
     }
 
 
