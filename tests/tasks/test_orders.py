@@ -26,7 +26,7 @@ CANARY = "canary in a prompt"
 @pytest.fixture(scope="module")
 def house(database: str, s3: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:  # noqa: ARG001 - they must run
     processes = Processes(tmp_path_factory.mktemp("orders"))
-    yield House(processes)
+    yield House(processes, gpus=1, parts=("main", "gpu"))
     processes.end()
 
 
