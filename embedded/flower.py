@@ -10,6 +10,9 @@ from tools.errors import InvalidInput
 #: Addresses of Flower's that change something; the others show.
 ORDERS = re.compile(r"/api/(?:worker/|task/(?:apply|async-apply|send-task|abort|timeout|rate-limit|revoke)/)")
 
+#: What Flower shows to everybody, password or not: the names of all workers and tasks.
+UNGUARDED = re.compile(r"/metrics")
+
 #: The shortest password.
 SHORTEST = 12
 
@@ -17,8 +20,9 @@ SHORTEST = 12
 def run(arguments: Sequence[str]) -> None:
     """Run Flower until it is ended. Raises InvalidInput if anybody could come in."""
     check(os.environ.get("FLOWER_BASIC_AUTH", ""), arguments)
+    leave_out(UNGUARDED)
     if settings().flower_control == "off":
-        look_on()
+        leave_out(ORDERS)
     from tasks.app import app  # noqa: PLC0415 - only who may start pays for it
 
     app.start(["flower", *arguments])
@@ -37,11 +41,11 @@ def check(users: str, arguments: Sequence[str]) -> None:
         raise InvalidInput("FLOWER_UNAUTHENTICATED_API lets everybody in: unset it.")
 
 
-def look_on() -> None:
-    """Take away what changes something, here and in the workers: Flower then answers that there is no such page."""
+def leave_out(pages: re.Pattern[str]) -> None:
+    """Take pages away: Flower then answers that there are none such."""
     from flower import urls  # noqa: PLC0415 - only who may start pays for it
 
-    urls.handlers[:] = [handler for handler in urls.handlers if not ORDERS.match(address(handler))]
+    urls.handlers[:] = [handler for handler in urls.handlers if not pages.match(address(handler))]
 
 
 def address(handler: object) -> str:

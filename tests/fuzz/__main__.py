@@ -21,6 +21,8 @@ def main() -> None:
         schema.upgrade()
         processes = Processes(Path(folder))
         try:
+            watcher = processes.start("packshot", "watch")  # without one, the house is not ready
+            watcher.wait_for(lambda: "watching as" in watcher.said())
             key = api_keys.create("fuzz", ["admin"])
             figures = fuzz.fuzz(processes, Path(folder), key, examples=examples, phases=PHASES, seed=seed)
         finally:

@@ -58,21 +58,21 @@ def serving_app(processes: Processes, ledger: Path, key: str) -> Iterator[str]:
         env=env,
     )  # fmt: skip
     started.wait_for(lambda: "Booting worker" in started.said())
-    watcher = processes.start("packshot", "watch")  # without one, the house is not ready
-    watcher.wait_for(lambda: "watching as" in watcher.said())
     url = f"http://127.0.0.1:{port}"
     assert requests.get(f"{url}/api/jobs", headers={"Authorization": f"Bearer {key}"}, timeout=60).status_code == 200
     yield url
 
 
-def ask(url: str, key: str, out: Path, *, examples: int, phases: str, seed: int, workers: int = 2) -> tuple[int, str]:
+def ask(
+    url: str, key: str, out: Path, *, examples: int, phases: str, seed: int, workers: int = 2, only: str = "."
+) -> tuple[int, str]:  # fmt: skip
     """Let schemathesis ask; give its exit code, and what it says in the end."""
     command = [
         str(Path(sys.executable).parent / "st"), "run", f"{url}/openapi.json", "--phases", phases,
         "--continue-on-failure", "--max-examples", str(examples), "--seed", str(seed), "--workers", str(workers),
         "--checks", CHECKS, "--max-response-time", str(LONGEST_S), "--request-timeout", "30", "--no-color",
         "--generation-database", "none", "--warnings", "off", "-H", f"Authorization: Bearer {key}",
-        "--suppress-health-check", "all", "--no-shrink",
+        "--suppress-health-check", "all", "--no-shrink", "--include-path-regex", only,
     ]  # fmt: skip
     env = {**os.environ, "SCHEMATHESIS_HOOKS": "tests.fuzz.manners", "PYTHONPATH": str(ROOT)}
     with out.open("wb") as said:
