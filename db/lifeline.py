@@ -133,9 +133,8 @@ class Lifeline:
         self.called.set()
         self.start()
         with self.lock:
-            for one in self.held.values():
-                if not one.connection.closed:
-                    cut(one.connection.fileno())
+            for one in list(self.held.values()):  # whoever begins to work with one now asks for no lock
+                cut(one.connection)
 
     def wait_longer(self) -> None:
         """Let those wait on whose statement only takes its time."""
@@ -145,13 +144,13 @@ class Lifeline:
                 one.ask_at = self.heard_at + one.patience_s
 
 
-def cut(number: int) -> None:
-    """Shut a socket down that another thread waits on."""
-    with socket.socket(fileno=os.dup(number)) as twin:
-        try:
+def cut(connection: Any) -> None:
+    """Shut the socket of a connection down that another thread waits on."""
+    try:
+        with socket.socket(fileno=os.dup(connection.fileno())) as twin:
             twin.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return  # the other side was quicker
+    except (psycopg2.Error, OSError):
+        return  # it was closed meanwhile, or the other side was quicker
 
 
 def refuse() -> NoReturn:

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Thread
 from time import monotonic
 
+import psycopg2
 import pytest
 from sqlalchemy import make_url, select, text
 
@@ -43,6 +44,28 @@ def gate(tables: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
         monkeypatch.undo()
         for cached in caches:
             cached.cache_clear()
+
+
+def test_whoever_begins_to_work_while_all_are_let_go_does_not_end_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = lifeline.Lifeline()
+
+    def close(connection: object) -> None:
+        line.hold(id(connection) + 1, object())  # as another thread does
+
+    monkeypatch.setattr(lifeline, "answers", lambda _seconds: False)
+    monkeypatch.setattr(lifeline, "cut", close)
+    line.called.set()
+    line.thread = Thread()  # nobody looks of himself
+    line.hold(1, object())
+    assert not line.ask()
+    monkeypatch.setattr(lifeline, "answers", lambda _seconds: True)
+    assert line.ask()
+
+
+def test_a_connection_that_was_closed_meanwhile_need_not_be_cut(tables: str) -> None:
+    connection = psycopg2.connect(make_url(tables).set(drivername="postgresql").render_as_string(hide_password=False))
+    connection.close()
+    lifeline.cut(connection)
 
 
 def test_a_statement_that_a_silent_server_has_is_given_up_soon(gate: Gate) -> None:

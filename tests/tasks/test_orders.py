@@ -66,7 +66,7 @@ def test_a_pickle_in_the_queue_is_refused_and_the_worker_lives(house: House, red
     assert all(one.popen.poll() is None for one in house.running.values())
 
 
-@pytest.mark.parametrize("args", [[str(uuid4())], ["'; DROP TABLE jobs; --"], [], [{"a": 1}]])
+@pytest.mark.parametrize("args", [["00000000-0000-4000-8000-000000000000"], ["'; DROP TABLE jobs; --"], [], [{"a": 1}]])
 def test_a_forged_order_to_handle_does_nothing(house: House, redis: Redis, args: list[Any]) -> None:
     before = dict(house.written("began"))
     body = json.dumps([args, {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]).encode()
