@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from flask import Flask, Response, request
 
-from api import batches, flows, health, hooks, jobs, openapi, problems, templates, tools, training, uploads
+from api import batches, flows, health, hooks, jobs, openapi, problems, templates, tools, training, uploads, webhooks
 from api.waiting import Waiting
 from settings import settings
 from tools import catalog
@@ -32,7 +32,7 @@ def create_app() -> Flask:
     app.extensions["waiting"] = Waiting()
     problems.register(app)
     served = serve_tools(app)
-    for room in (jobs, flows, batches, uploads, health, hooks):
+    for room in (jobs, flows, batches, webhooks, uploads, health, hooks):
         app.register_blueprint(room.blueprint)
     app.register_blueprint(openapi.routes(served))
     app.after_request(finish)

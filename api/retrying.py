@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api import composing
 from api.composing import Admitted
+from api.wishes import read_wish
 from db import flow_pages
 from db.course import AskedFlow, Kept
 from tools import flow, plan
@@ -15,6 +16,7 @@ from tools.errors import InvalidInput
 from tools.flow import FlowRunning
 from tools.plan import Ready
 from tools.refusal import refuse
+from tools.webhooks import FLOW_ENDS
 
 
 class Retry(BaseModel):
@@ -30,7 +32,8 @@ class Retry(BaseModel):
 
 def make(flow_id: UUID, body: dict[str, Any], priority: int) -> AskedFlow:
     """Check a retry, and find what it keeps. Raises FlowNotFound, FlowRunning, InvalidInput."""
-    retry = read(body)
+    wanted, wish = read_wish(body, FLOW_ENDS)
+    retry = read(wanted)
     old, old_steps, statuses = flow_pages.read_asked(flow_id)
     if old.ended_at is None:
         raise FlowRunning
@@ -41,7 +44,7 @@ def make(flow_id: UUID, body: dict[str, Any], priority: int) -> AskedFlow:
     kept = keep(steps, {step.name: step for step in old_steps}, statuses, retry.from_step)
     changes = {"from_step": retry.from_step, "overrides": overrides}
     return AskedFlow(
-        uuid4(), steps, asked, old.name, priority=priority, kept=kept, retry_of=flow_id, changes=changes
+        uuid4(), steps, asked, old.name, priority=priority, kept=kept, retry_of=flow_id, changes=changes, wish=wish
     )  # fmt: skip
 
 

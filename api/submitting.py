@@ -10,6 +10,7 @@ from flask import Response, current_app, jsonify
 from api import problems
 from api.preferences import Preference, read_key
 from api.waiting import Waiting
+from api.wishes import read_wish
 from db import intake, life, pages
 from db.base import transaction
 from db.intake import Asked
@@ -19,6 +20,7 @@ from tasks.app import sender
 from tools.binding import bind
 from tools.contract import Params, Tool
 from tools.errors import Unavailable, recall
+from tools.webhooks import JOB_ENDS
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ def submit(
 
     Args:
         tool: What is asked for.
-        given: The params as they came, and beside them what is said of time.
+        given: The params as they came, and beside them what is said of time and of a webhook.
         awaited: Whether the caller waits for the end.
         fingerprint: What tells this request from others, if that is not `given`.
         retry_of: The job that it does once more.
@@ -46,9 +48,10 @@ def submit(
     key = read_key(tool.name, fingerprint or given)
     if key and (known := intake.find_key(key)):
         return known, True
-    told, deadlines = tool.part(given)
+    wanted, wish = read_wish(given, JOB_ENDS)
+    told, deadlines = tool.part(wanted)
     params = check(tool, told).model_dump(mode="json")
-    asked = Asked(uuid4(), tool, given, params, AWAITED if awaited else ALONE, deadlines, retry_of)
+    asked = Asked(uuid4(), tool, wanted, params, AWAITED if awaited else ALONE, deadlines, retry_of, wish)
     if key:
         job_id, new = intake.accept_once(key, asked)
         if not new:

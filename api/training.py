@@ -15,6 +15,7 @@ from storage.door import take_archive
 from storage.spool import spool
 from tools.errors import JobNotFound, MissingInput, ModelNotFound
 from tools.train import TRAIN, Training
+from tools.webhooks import part
 
 blueprint = Blueprint("training", __name__, url_prefix="/api")
 
@@ -73,7 +74,7 @@ def train() -> Response:
 
 def train_upload(given: dict[str, Any]) -> tuple[UUID, bool]:
     """Take the zip to disk while it is hashed; only when all else is right is it opened and stored."""
-    told, _ = TRAIN.part(given)
+    told, _ = TRAIN.part(part(given, ())[0])
     TRAIN.check_given({"images": "r2://", **told})
     upload = read_file("images")
     if upload is None:

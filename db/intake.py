@@ -1,6 +1,6 @@
 """How a job becomes a row: from HTTP with an idempotency key, from Python with its whole canvas."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from db import models
 from db.base import Base, Moment, engine, quick, reachable, soon, transaction
 from db.jobs import BLOCKED, SEND_AGAIN_S, Event, Job
+from db.receivers import Callback, Wish
 from tools.contract import Tool
 from tools.deadlines import Deadlines
 from tools.errors import CanvasReused, IdempotencyInProgress, IdempotencyMismatch
@@ -57,6 +58,8 @@ class Asked:
     deadlines: Deadlines = field(default_factory=Deadlines)
     #: The job that it does once more.
     retry_of: UUID | None = None
+    #: Where its caller wants to hear of it.
+    wish: Wish | None = None
 
 
 @dataclass
@@ -143,7 +146,10 @@ def insert_one(connection: Connection, asked: Asked) -> None:
         "priority": asked.priority, "retry_of": asked.retry_of, **told(asked.deadlines),
     }  # fmt: skip
     within = {"within_s": float(asked.deadlines.start_within_seconds or asked.tool.limits.start_within_s)}
-    connection.execute(taking_in(), {f"new_{name}": value for name, value in row.items()} | within)
+    values = {f"new_{name}": value for name, value in row.items()} | within
+    if asked.wish:
+        values |= {f"wished_{name}": value for name, value in asdict(asked.wish).items()}
+    connection.execute(taking_in(wishing=asked.wish is not None), values)
     if asked.tool.trains:
         models.expect(connection, asked.id, asked.params)
 
@@ -154,10 +160,10 @@ def told(deadlines: Deadlines) -> dict[str, int | None]:
 
 
 @cache
-def taking_in() -> Select[int]:
+def taking_in(*, wishing: bool) -> Select[int]:
     """Make the statement that takes a job in, once: to make it anew costs more than to run it.
 
-    A SELECT around both inserts, since an INSERT would take its parameters for columns.
+    A SELECT around the inserts, since an INSERT would take its parameters for columns.
     """
     columns = Job.__table__.columns
     names = ("id", "root_id", "tool", "given", "params", "priority", "retry_of", "start_within_s", "timeout_s")
@@ -165,8 +171,20 @@ def taking_in() -> Select[int]:
     start_by = soon(bindparam("within_s", type_=Float))
     row |= {"due_at": func.least(soon(SEND_AGAIN_S), start_by), "start_by": start_by}
     made = insert(Job).values(row).returning(Job.id).cte("made")
-    event = accepted(made).returning(Event.id).cte("event")
+    event = accepted(calling_back(made) if wishing else made).returning(Event.id).cte("event")
     return select(func.count()).select_from(event)
+
+
+def calling_back(made: CTE) -> CTE:
+    """Keep, in the same statement, where the caller wants to hear of the job; gives the job's id on.
+
+    One insert in the other, in a row: SQLAlchemy gives the defaults to the innermost alone.
+    """
+    columns = Callback.__table__.columns
+    names = [field.name for field in fields(Wish)]
+    wished = [bindparam(f"wished_{name}", type_=columns[name].type) for name in names]
+    kept = insert(Callback).from_select(["job_id", *names], select(made.c.id, *wished), include_defaults=False)
+    return kept.add_cte(made).returning(Callback.job_id.label("id")).cte("kept")
 
 
 def remember(planned: list[Planned], *, root: bool) -> None:

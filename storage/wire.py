@@ -21,11 +21,16 @@ class Wire:
         self._twins: list[socket.socket] = []
         self._is_cut = False
 
-    def session(self, *, allow_http: bool) -> Session:
-        """Make a session that dials the address it has checked, and no proxy that the environment names."""
-        policy = AntiSSRFPolicy(PolicyConfigOptions.EXTERNAL_ONLY_LATEST)
-        policy.add_denied_addresses(ALSO_DENIED)
-        policy.allow_plain_text_http = allow_http
+    def session(self, *, allow_http: bool, is_open: bool = False) -> Session:
+        """Make a session that dials the address it has checked, and no proxy that the environment names.
+
+        With `is_open`, those who run the house have named the host, and it may be anywhere.
+        """
+        options = PolicyConfigOptions
+        policy = AntiSSRFPolicy(options.NONE if is_open else options.EXTERNAL_ONLY_LATEST)
+        if not is_open:
+            policy.add_denied_addresses(ALSO_DENIED)
+        policy.allow_plain_text_http = allow_http or is_open
         policy.add_xff_header = False
         session: Session = policy.get_antissrf_session()
         session.trust_env = False

@@ -24,6 +24,7 @@ from storage.bucket import bucket
 from tasks import ending, pilot, upkeep
 from tasks.answers import look, submit
 from tasks.app import sender
+from tasks.courier import Courier
 from tasks.memory import Memory
 from tasks.remotes import choice
 from tasks.remotes.choice import remote_of
@@ -136,7 +137,7 @@ def await_clock(over: Event) -> None:
 def watch(over: Event, pool: ThreadPoolExecutor) -> None:
     """Claim what is due and have it seen to; a slow one holds up nobody, and whatever fails is due again."""
     name, beaten, ear = f"{socket.gethostname()}:{os.getpid()}", 0.0, Ear()
-    near, flight = Near(pool), pilot.Pilot()
+    near, flight, courier = Near(pool), pilot.Pilot(), Courier()
     logger.info("watching as %s", name)
     while not over.is_set():
         try:
@@ -144,6 +145,7 @@ def watch(over: Event, pool: ThreadPoolExecutor) -> None:
                 watchers.beat(name)
                 beaten = monotonic()
             again_s = near.go()
+            again_s = min(again_s, courier.go())
             far = claim_far(flight.room) if flight.room > 0 else []
             flight.take(far)
         except Unavailable:  # that it is away was said once, by whoever found it out
@@ -153,6 +155,7 @@ def watch(over: Event, pool: ThreadPoolExecutor) -> None:
             ear.wait(again_s)
         over.wait(SHORTEST_S)  # a crowd calls one by one, and is taken many at once
     flight.land()
+    courier.land()
 
 
 class Near:
