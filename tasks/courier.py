@@ -11,6 +11,7 @@ from typing import Any
 from db import deliveries
 from db.deliveries import Sending
 from settings import settings
+from storage.fetch import WALL_S
 from storage.post import Answer, post
 from tasks import letter
 from tools.errors import NotFound, Unavailable
@@ -33,7 +34,8 @@ GONE = 410
 class Courier:
     """Sends in lanes: each is a thread that sends for one host until nothing is due there any more."""
 
-    def __init__(self) -> None:
+    def __init__(self, wall_s: float = WALL_S) -> None:
+        self.wall_s = wall_s
         self.pool = ThreadPoolExecutor(MOST, "deliver")
         self.lock, self.over = Lock(), Event()
         self.lanes: Counter[str] = Counter()
@@ -84,7 +86,7 @@ class Courier:
         """Be a lane."""
         try:
             while not self.over.is_set() and (sending := deliveries.claim(host)):
-                well = see_to(sending)
+                well = see_to(sending, self.wall_s)
                 if self.learn(host, well=well):
                     break
         except Unavailable as error:  # what was taken is due again when its lease is over
@@ -109,8 +111,8 @@ class Courier:
         self.pool.shutdown()
 
 
-def see_to(sending: Sending) -> bool:
-    """Send one delivery, and mark it; True if its receiver has it. Raises Unavailable."""
+def see_to(sending: Sending, wall_s: float) -> bool:
+    """Send one delivery, and mark it; True if its receiver has it, within so many seconds. Raises Unavailable."""
     at = datetime.now(UTC)
     try:
         body = letter.write(sending)
@@ -123,7 +125,8 @@ def see_to(sending: Sending) -> bool:
     if body is None:
         deliveries.drop(sending)
         return True
-    answer = post(sending.url, body, letter.address(sending, body, at), open_hosts=settings().open_hosts)
+    headers, open_hosts = letter.address(sending, body, at), settings().open_hosts
+    answer = post(sending.url, body, headers, open_hosts=open_hosts, wall_s=wall_s)
     mark(sending, answer, at)
     return answer.ok
 

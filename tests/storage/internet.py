@@ -1,10 +1,14 @@
 """A faked net for the tests of the safe fetch: a DNS, a canary at connect(), and a real server behind one address."""
 
 import gzip
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +36,10 @@ REST = threading.Event()  # never set: its wait is the pace of a slow server
 
 class Stranger(BaseHTTPRequestHandler):
     """Somebody's server."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
 
     def do_GET(self) -> None:
         if self.path in LOCATIONS:
@@ -169,6 +177,34 @@ def fake_internet(port: int, monkeypatch: pytest.MonkeyPatch) -> Internet:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     return internet
+
+
+@pytest.fixture(name="certificate", scope="module")
+def make_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a key and certificate of good.example, in one file."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    pem = tmp_path_factory.mktemp("tls") / "good.pem"
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=good.example", "-addext", "subjectAltName=DNS:good.example",
+         "-keyout", pem, "-out", pem.with_suffix(".crt")],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    pem.write_text(pem.read_text() + pem.with_suffix(".crt").read_text())
+    return pem
+
+
+@pytest.fixture(name="tls")
+def run_tls(internet: Internet, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    server = Server(("127.0.0.1", 0), Stranger)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(certificate.with_suffix(".crt")))
+    with serving(server) as internet.port:
+        yield
 
 
 def refused(call: Callable[[], object], error: type[ToolError] = UrlBlocked) -> str:
