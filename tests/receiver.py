@@ -4,6 +4,7 @@ import json
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ class Heard:
     path: str
     headers: dict[str, str]
     body: bytes
+    at: float = 0.0
 
     @property
     def id(self) -> str:
@@ -44,7 +46,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}
         with self.server.lock:
-            self.server.heard.append(Heard(self.path, headers, body))
+            self.server.heard.append(Heard(self.path, headers, body, time.time()))
         path = self.server.instead.get(self.path, self.path)
         getattr(self, path.strip("/"), lambda: self.answer(*ANSWERS[path]))()
 

@@ -6,21 +6,21 @@ from uuid import UUID
 
 import pytest
 from flask import json
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from db import delivery_pages, intake, models, pages, receivers
 from db.base import soon, transaction
 from db.deliveries import SCHEDULE_S
-from db.receivers import DEFAULT, Callback, Delivery, Receiver, Wish
+from db.receivers import DEFAULT, Delivery, Wish
 from settings import settings
 from tasks.courier import EACH, FAILING, MOST, Courier
 from tasks.letter import LARGEST
 from tests import receiver as listeners
 from tests.conftest import wait_until
-from tests.db import rows
+from tests.db import hearing, rows
 from tests.receiver import Heard
-from tools.webhooks import JOB_ENDS, NewWebhook
+from tools.webhooks import JOB_ENDS, Change, NewWebhook
 
 
 @pytest.fixture(name="ear")
@@ -31,10 +31,7 @@ def listen(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[listeners
         settings.cache_clear()
         yield ear
     settings.cache_clear()
-    with transaction() as session:
-        session.execute(delete(Receiver).where(Receiver.id != DEFAULT))
-        session.execute(delete(Callback))
-        session.execute(delete(Delivery))
+    hearing.forget()
 
 
 @pytest.fixture(name="courier")
@@ -110,7 +107,7 @@ def test_what_was_not_taken_is_tried_again_under_its_id(
     least = 77 if path == "/busy" else SCHEDULE_S[0]
     assert least - 2 < float(waits) <= least * 1.1
     ear.become(path, "/ok")
-    receivers.change(UUID(webhook["webhook_id"]), receivers.Change(url=ear.url("/ok")), f"http://{ear.host}")
+    receivers.change(UUID(webhook["webhook_id"]), Change(url=ear.url("/ok")), f"http://{ear.host}")
     carry(courier)
     (entry,) = log_of(webhook)
     assert (entry["status"], entry["tries"], len(entry["log"])) == ("delivered", 2, 2)
@@ -258,9 +255,7 @@ def test_progress_is_not_tried_again(ear: listeners.Receiver, courier: Courier) 
     rows.end(job_id)
 
 
-def test_no_secret_is_logged(
-    ear: listeners.Receiver, courier: Courier, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_secret_is_logged(ear: listeners.Receiver, courier: Courier, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("DEBUG"):
         webhook = register(ear, "/fail")
         receivers.rotate(UUID(webhook["webhook_id"]), 60)
