@@ -5,7 +5,7 @@ PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight outages bench-engine calibrate effects clean install install-dev failpoints chaos
+.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight outages bench-engine calibrate effects clean install install-dev failpoints chaos hooks
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 
 chaos: install-dev  ## kill all that runs, at random, under JOBS jobs: KILLS times, by SEED; into var/chaos/SEED.json
 	@JOBS=$(JOBS) KILLS=$(KILLS) SEED=$(SEED) $(BIN)/python -m tests.chaos
+
+hooks: install-dev  ## kill the sender of webhooks between send and mark, while JOBS jobs end; into var/hooks/latest.json
+	@JOBS=$(JOBS) EVERY=$(EVERY) $(BIN)/python -m tests.hooks
 
 bench: install-dev  ## measure, into var/bench/latest.json
 	@$(BIN)/python -m benchmarks.bench
