@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 
 #: Languages that are run, and those that are only shown.
-RUN, SHOWN = {"sh", "python"}, {"text", "json", "ini"}
+RUN, SHOWN = {"sh", "python"}, {"text", "json", "ini", "js"}
 
 FENCE = re.compile(
     r"^(?P<indent> *)(?P<fence>`{3,}|~{3,})(?P<said>[^`\n]*)\n(?P<code>.*?)^(?P=indent)(?P=fence) *$",
@@ -18,7 +18,7 @@ FENCE = re.compile(
 )
 
 #: A block of such lines starts the house, or does what tests do: a test cannot run that inside of itself.
-MAKE = re.compile(r"make ([\w-]+)(?:\s+[A-Z]+=\S+)*(?:\s+#.*)?")
+MAKE = re.compile(r"make ([\w-]+)(?:\s+[A-Z_]+=\S+)*(?:\s+#.*)?")
 
 
 @dataclass(frozen=True)
