@@ -105,9 +105,13 @@ class Courier:
                 self.failing.add(host)
             return self.lanes[host] > self.most(host)
 
-    def land(self) -> None:
-        """Begin nothing more, and wait until all that is being sent has come to its end."""
+    def stop(self) -> None:
+        """Begin nothing more."""
         self.over.set()
+
+    def land(self) -> None:
+        """Wait until all that is being sent has come to its end."""
+        self.stop()
         self.pool.shutdown()
 
 

@@ -154,6 +154,7 @@ def watch(over: Event, pool: ThreadPoolExecutor) -> None:
         if not far and flight.room > 0:
             ear.wait(again_s)
         over.wait(SHORTEST_S)  # a crowd calls one by one, and is taken many at once
+    courier.stop()
     flight.land()
     courier.land()
 

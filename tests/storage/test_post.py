@@ -62,6 +62,7 @@ def test_a_host_that_the_house_names_may_be_private_and_no_other_port_of_it(rece
     assert admit(receiver.url(), {receiver.host}) == f"http://{receiver.host}"
     assert admit(receiver.url(), {"127.0.0.1"}) == f"http://{receiver.host}"
     assert send(receiver, "/ok") == Answer(200)
+    assert receiver.heard()[0].headers["host"] == receiver.host
     refused(lambda: admit("http://127.0.0.1:1/", {receiver.host}))
     refused(lambda: admit(receiver.url().replace("//", "//user:word@"), {receiver.host}))
     refused(lambda: admit(receiver.url().replace("http", "gopher"), {receiver.host}))
