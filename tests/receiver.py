@@ -43,7 +43,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/deaf":  # it goes while the body comes
             self.reset()
             return
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:  # its sender was killed amid: half a request was not heard
+            self.close_connection = True
+            return
         headers = {name.lower(): value for name, value in self.headers.items()}
         with self.server.lock:
             self.server.heard.append(Heard(self.path, headers, body, time.time()))
