@@ -23,7 +23,6 @@ from tools.errors import InvalidInput, ToolError
 from tools.flow import MOST_JOBS, Fault, Step, blame, raise_all
 from tools.plan import Ready
 from tools.refusal import refuse
-from tools.webhooks import BATCH_ENDS
 
 blueprint = Blueprint("batches", __name__, url_prefix="/api/batches")
 
@@ -57,7 +56,7 @@ def create_batch() -> Response:
 
 def make(body: dict[str, Any]) -> AskedFlow:
     """Check a batch, and let its files in. Raises InvalidInput, which names every bad item."""
-    wanted, wish = read_wish(body, BATCH_ENDS)
+    wanted, wish = read_wish(body, "batch")
     try:
         batch = Batch.model_validate(wanted)
     except ValidationError as error:

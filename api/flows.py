@@ -17,7 +17,6 @@ from tools import flow, named, plan
 from tools.errors import InvalidInput, UnknownField
 from tools.flow import FlowNotFound
 from tools.plan import Ready
-from tools.webhooks import FLOW_ENDS
 
 blueprint = Blueprint("flows", __name__, url_prefix="/api/flows")
 
@@ -31,7 +30,7 @@ def create_flow() -> Response:
     """Run a flow; with `?dry_run=true`, only check it and say what it would do."""
     body = named.complete(read_json())
     if read_flag("dry_run"):
-        return jsonify(sketch(plan.make(flow.parse(read_wish(body, FLOW_ENDS)[0]))))
+        return jsonify(sketch(plan.make(flow.parse(read_wish(body, "flow")[0]))))
     preference = read_preference(0)
     priority = AWAITED if preference.wait_s > 0 else ALONE
     flow_id, replayed = composing.submit("flows", body, lambda: make(body, priority))
@@ -40,7 +39,7 @@ def create_flow() -> Response:
 
 def make(body: dict[str, Any], priority: int) -> AskedFlow:
     """Check a flow, and let its files in."""
-    wanted, wish = read_wish(body, FLOW_ENDS)
+    wanted, wish = read_wish(body, "flow")
     parsed = flow.parse(wanted)
     steps = composing.admit(plan.make(parsed), {})
     return AskedFlow(uuid4(), steps, wanted, parsed.name, priority=priority, wish=wish)

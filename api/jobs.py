@@ -76,7 +76,7 @@ def retry_job(job_id: str) -> Response:
     """Run a job once more as a new one, with the params that it really had, but for those that are given here."""
     body, preference = read_json(), read_preference(0)
     try:
-        again = Again.model_validate(part(body, ())[0])
+        again = Again.model_validate(part(body)[0])
     except ValidationError as error:
         raise refuse(Again, error) from None
     old = pages.read(read_id(job_id))

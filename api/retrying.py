@@ -16,7 +16,6 @@ from tools.errors import InvalidInput
 from tools.flow import FlowRunning
 from tools.plan import Ready
 from tools.refusal import refuse
-from tools.webhooks import FLOW_ENDS
 
 
 class Retry(BaseModel):
@@ -32,7 +31,7 @@ class Retry(BaseModel):
 
 def make(flow_id: UUID, body: dict[str, Any], priority: int) -> AskedFlow:
     """Check a retry, and find what it keeps. Raises FlowNotFound, FlowRunning, InvalidInput."""
-    wanted, wish = read_wish(body, FLOW_ENDS)
+    wanted, wish = read_wish(body, "flow")
     retry = read(wanted)
     old, old_steps, statuses = flow_pages.read_asked(flow_id)
     if old.ended_at is None:

@@ -20,7 +20,6 @@ from tasks.app import sender
 from tools.binding import bind
 from tools.contract import Params, Tool
 from tools.errors import Unavailable, recall
-from tools.webhooks import JOB_ENDS
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ def submit(
     key = read_key(tool.name, fingerprint or given)
     if key and (known := intake.find_key(key)):
         return known, True
-    wanted, wish = read_wish(given, JOB_ENDS)
+    wanted, wish = read_wish(given)
     told, deadlines = tool.part(wanted)
     params = check(tool, told).model_dump(mode="json")
     asked = Asked(uuid4(), tool, wanted, params, AWAITED if awaited else ALONE, deadlines, retry_of, wish)

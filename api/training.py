@@ -74,7 +74,7 @@ def train() -> Response:
 
 def train_upload(given: dict[str, Any]) -> tuple[UUID, bool]:
     """Take the zip to disk while it is hashed; only when all else is right is it opened and stored."""
-    told, _ = TRAIN.part(part(given, ())[0])
+    told, _ = TRAIN.part(part(given)[0])
     TRAIN.check_given({"images": "r2://", **told})
     upload = read_file("images")
     if upload is None:

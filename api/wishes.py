@@ -1,6 +1,6 @@
 """Where a caller wants to hear of things: judged by the door before anything is kept."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from db.receivers import Wish
@@ -10,9 +10,12 @@ from tools import webhooks
 from tools.errors import InvalidInput
 
 
-def read_wish(body: Mapping[str, Any], defaults: Iterable[str]) -> tuple[dict[str, Any], Wish | None]:
-    """Part a request into what is asked for, and where its caller wants to hear of it. Raises InvalidInput."""
-    wanted, webhook = webhooks.part(body, defaults)
+def read_wish(body: Mapping[str, Any], kind: str = "job") -> tuple[dict[str, Any], Wish | None]:
+    """Part a request into the job, flow or batch that is asked for, and where its caller wants to hear of it.
+
+    Raises InvalidInput.
+    """
+    wanted, webhook = webhooks.part(body, kind)
     if webhook is None:
         return wanted, None
     try:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Index,
     SmallInteger,
     Update,
+    func,
     insert,
     select,
     text,
@@ -25,10 +26,14 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.types import Text
 
 from db.base import Base, Moment, soon, transaction
+from tools.errors import InvalidInput
 from tools.webhooks import EVENTS, Change, NewWebhook, WebhookNotFound
 
 #: The receiver whose secret signs what callbacks are told: an address of its own it has none.
 DEFAULT = UUID(int=0)
+
+#: Receivers that there can be: each hears of every end, so each costs a row for every job.
+MOST = 50
 
 #: Bytes of a secret; the specification asks for 24 to 64.
 SECRET_BYTES = 32
@@ -131,9 +136,11 @@ def call_back(session: Session, wish: Wish, flow_id: UUID) -> None:
 
 
 def add(asked: NewWebhook, host: str) -> dict[str, Any]:
-    """Keep a receiver; its secret is shown this once."""
+    """Keep a receiver; its secret is shown this once. Raises InvalidInput if there are too many."""
     made = Receiver(id=uuid4(), name=asked.name, url=asked.url, host=host, events=asked.events, secret=make_secret())
     with transaction() as session:
+        if (session.scalar(select(func.count()).select_from(Receiver)) or 0) > MOST:
+            raise InvalidInput(f"There are {MOST} webhooks already: delete one that nobody needs.")
         session.add(made)
         session.flush()
         session.refresh(made)

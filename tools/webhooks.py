@@ -1,7 +1,7 @@
 """What a caller may say of webhooks: where events are delivered, and which."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -19,6 +19,9 @@ MODEL_READY = "model.ready"
 FLOW_ENDS = ("flow.completed", "flow.failed", "flow.cancelled")
 BATCH_ENDS = ("batch.completed", "batch.failed", "batch.cancelled")
 EVENTS = (*JOB_ENDS, PROGRESS, *FLOW_ENDS, *BATCH_ENDS, MODEL_READY)
+
+#: The ends of what a request asks for: what its own webhook hears of, unless it says more or less.
+ENDS = {"job": JOB_ENDS, "flow": FLOW_ENDS, "batch": BATCH_ENDS}
 
 #: What is sent only when somebody asks for it by the test route.
 TEST = "webhook.test"
@@ -110,17 +113,20 @@ class Rotation(Strict):
     )
 
 
-def part(body: Mapping[str, Any], defaults: Iterable[str]) -> tuple[dict[str, Any], Webhook | None]:
+def part(body: Mapping[str, Any], kind: str = "job") -> tuple[dict[str, Any], Webhook | None]:
     """Part a request into what is asked for, and the webhook that stands beside it. Raises InvalidInput.
 
     Args:
         body: The request; its webhook is an address, or an object as `Webhook` describes it.
-        defaults: The events of a webhook that names none.
+        kind: What is asked for: job, flow or batch.
     """
     rest = {name: value for name, value in body.items() if name != WEBHOOK}
     told = body.get(WEBHOOK)
-    if told is None:
-        return rest, None
+    return rest, None if told is None else read_webhook(told, kind)
+
+
+def read_webhook(told: Any, kind: str) -> Webhook:
+    """Read a webhook that hears of one job, flow or batch. Raises InvalidInput."""
     if isinstance(told, str) and told.startswith("{"):  # as a form carries it
         told = read_text(told)
     if not isinstance(told, str | Mapping):
@@ -129,14 +135,17 @@ def part(body: Mapping[str, Any], defaults: Iterable[str]) -> tuple[dict[str, An
         webhook = Webhook.read({"url": told} if isinstance(told, str) else told)
     except InvalidInput as error:
         raise blame(error) from None
-    return rest, webhook.model_copy(update={"events": webhook.events or list(defaults)})
+    known = {*JOB_ENDS, PROGRESS, MODEL_READY, *ENDS[kind]}
+    if never := next((name for name in webhook.events or () if name not in known), None):
+        raise InvalidInput.at(f"{WEBHOOK}/events", f"{never} never happens to a {kind}, nor to a job of it.")
+    return webhook.model_copy(update={"events": webhook.events or list(ENDS[kind])})
 
 
 def read_text(told: str) -> Any:
     """Read an object that came as text. Raises InvalidInput."""
     try:
         return json.loads(told)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InvalidInput.at(WEBHOOK, "this is no JSON: give an address, or an object with url and events.") from None
 
 

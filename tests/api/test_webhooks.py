@@ -190,6 +190,22 @@ def test_the_same_cannot_be_registered(client: FlaskClient, internet: Internet, 
     assert "good.example" not in internet.dialled
 
 
+@pytest.mark.parametrize(
+    ("submit", "never"), [("a job", "flow.failed"), ("a flow", "batch.failed"), ("a batch", "flow.failed")]
+)
+def test_an_event_that_never_happens_there_is_refused(
+    client: FlaskClient, open_host: str, submit: str, never: str
+) -> None:
+    path, body = SUBMITS[submit]
+    asked = {**body, "webhook": {"url": open_host, "events": ["job.completed", never]}}
+    assert f"{never} never happens" in assert_problem(client.post(path, json=asked), 422, "invalid_input")["detail"]
+
+
+def test_a_form_that_is_too_deep_is_refused(client: FlaskClient) -> None:
+    form = {**FIELDS, "webhook": '{"a":' * 50_000, "images": (io.BytesIO(b"x"), "a.zip")}
+    assert "JSON" in assert_problem(client.post("/api/train", data=form), 422, "invalid_input")["detail"]
+
+
 def test_every_submit_takes_an_address_or_an_object(client: FlaskClient, open_host: str) -> None:
     job = client.post("/api/nap/async", json={"webhook": open_host}).get_json()
     assert list(job) == ["job_id", "status"]

@@ -7,6 +7,7 @@ from db import delivery_pages, life, models, receivers
 from db.base import transaction
 from db.receivers import DEFAULT, Delivery
 from tests.db import hearing, rows
+from tools.errors import InvalidInput
 from tools.webhooks import BATCH_ENDS, EVENTS, FLOW_ENDS, JOB_ENDS, Change
 
 pytestmark = pytest.mark.usefixtures("start_anew")
@@ -90,6 +91,25 @@ def test_a_model_is_told_when_it_is_ready() -> None:
     with transaction() as session:
         models.complete(session, job_id, "r2://packshot/models/a.safetensors")
     assert hearing.told() == [("model.ready", wants, str(job_id))]
+
+
+def test_a_model_of_a_flow_is_told_to_who_asked_for_the_flow() -> None:
+    told = {"images": "r2://packshot/uploads/a.zip", "model_name": "x", "trigger_word": "TOK"}
+    steps = [{"id": "learn", "tool": "train", "with": told}]
+    flow_id = hearing.accept_flow(steps, wished=hearing.wish("model.ready"))
+    (job_id,) = hearing.jobs_of(flow_id)
+    with transaction() as session:
+        models.expect(session, job_id, told)
+        models.complete(session, job_id, "r2://packshot/models/a.safetensors")
+    assert hearing.told() == [("model.ready", DEFAULT, str(job_id))]
+
+
+def test_there_is_an_end_to_how_many_can_hear_of_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receivers, "MOST", 2)
+    for _ in range(2):
+        hearing.register()
+    with pytest.raises(InvalidInput, match="2 webhooks already"):
+        hearing.register()
 
 
 def test_a_flow_is_told_and_its_jobs_to_who_asked_for_them() -> None:

@@ -64,7 +64,7 @@ BEGIN
 END $$;
 CREATE FUNCTION tell_of_model() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM tell_receivers('model.ready', NEW.job_id, NULL, NULL);
+    PERFORM tell_receivers('model.ready', NEW.job_id, NULL, (SELECT flow_id FROM jobs WHERE id = NEW.job_id));
     RETURN NULL;
 END $$;
 CREATE TRIGGER tell_of_end AFTER UPDATE OF status ON jobs FOR EACH ROW
