@@ -19,7 +19,7 @@ def read_wish(body: Mapping[str, Any], kind: str = "job") -> tuple[dict[str, Any
     if webhook is None:
         return wanted, None
     try:
-        host = admit(webhook.url, settings().open_hosts)
+        host = admit_url(webhook.url)
     except InvalidInput as error:
         raise webhooks.blame(error) from None
     return wanted, Wish(webhook.url, host, webhook.events or [])
