@@ -5,7 +5,7 @@ PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight outages bench-engine calibrate effects clean install install-dev failpoints chaos hooks
+.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight listeners outages bench-engine calibrate effects clean install install-dev failpoints chaos hooks
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ bench: install-dev  ## measure, into var/bench/latest.json
 
 bench-inflight: install-dev  ## measure N jobs at RunPod at once, WEBHOOKS=on, off or both, into var/bench-inflight/latest.json
 	@N=$(N) SECONDS_EACH=$(SECONDS_EACH) WEBHOOKS=$(WEBHOOKS) ROWS=$(ROWS) $(BIN)/python -m benchmarks.inflight
+
+listeners: install-dev  ## hold N streams of events on one API while others poll it, into var/listeners/latest.json
+	@N=$(N) $(BIN)/python -m benchmarks.listeners
 
 outages: install-dev  ## stop, freeze and flush real servers, and measure, into var/outages/latest.json
 	@$(BIN)/python -m benchmarks.outages

@@ -6,7 +6,23 @@ from uuid import uuid4
 
 from flask import Flask, Response, request
 
-from api import batches, flows, health, hooks, jobs, openapi, problems, templates, tools, training, uploads, webhooks
+from api import (
+    batches,
+    events,
+    flows,
+    health,
+    hooks,
+    jobs,
+    openapi,
+    problems,
+    templates,
+    tools,
+    training,
+    uploads,
+    webhooks,
+)
+from api.listening import Listening
+from api.streams import Streams
 from api.waiting import Waiting
 from settings import settings
 from tools import catalog
@@ -29,10 +45,12 @@ def create_app() -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings().max_upload_bytes
     app.config["MAX_FORM_PARTS"] = MOST_PARTS
     app.config["MAX_FORM_MEMORY_SIZE"] = LARGEST_FIELDS
-    app.extensions["waiting"] = Waiting()
+    listening = Listening()
+    app.extensions["waiting"] = Waiting(listening)
+    app.extensions["streams"] = Streams(listening)
     problems.register(app)
     served = serve_tools(app)
-    for room in (jobs, flows, batches, webhooks, uploads, health, hooks):
+    for room in (jobs, flows, batches, events, webhooks, uploads, health, hooks):
         app.register_blueprint(room.blueprint)
     app.register_blueprint(openapi.routes(served))
     app.after_request(finish)

@@ -90,6 +90,24 @@ FLOW = {
     },
 }
 
+EVENT = {
+    "type": "object",
+    "required": ["id", "event", "at", "ended", "status"],
+    "properties": {
+        "id": {"type": ["integer", "null"], "description": "Grows with each event; a snapshot has that of the newest."},
+        "event": {"type": "string", "description": "snapshot, accepted, started, progress, completed, ..."},
+        "at": {"type": "string", "format": "date-time"},
+        "ended": {"type": "boolean", "description": "Whether this is the last of all."},
+        "status": {"type": "string", "description": "Of the job at that time; of a flow, as it is now."},
+        "stage": {"type": "string"},
+        "progress": {"type": "number", "minimum": 0, "maximum": 1},
+        "result": {"type": ["object", "null"], "description": "With the end of a job: what the poll shows, too."},
+        "error": {"type": ["object", "null"]},
+        "steps": {"type": "array", "items": {"type": "object"}, "description": "Of a flow: each step, as it is now."},
+        "job": {"type": ["object", "null"], "description": "Of a flow: the job to which it happened, as it was then."},
+    },
+}
+
 
 def routes(served: list[Tool]) -> Blueprint:
     """Make the routes that describe these tools."""
@@ -138,7 +156,7 @@ def describe(served: list[Tool], base: str) -> dict[str, Any]:
         "info": {"title": "Packshot", "version": version("packshot"), "description": "GPU tools for product imagery."},
         "servers": [{"url": base}],
         "paths": paths,
-        "components": {"schemas": {"Problem": PROBLEM, "Job": JOB, "Flow": FLOW}},
+        "components": {"schemas": {"Problem": PROBLEM, "Job": JOB, "Flow": FLOW, "Event": EVENT}},
     }
 
 

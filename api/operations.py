@@ -36,6 +36,23 @@ SUBMIT_HEADERS: dict[str, Schema] = {
 OBJECT: Schema = {"type": "object"}
 LIST: Schema = {"type": "array", "items": OBJECT}
 JOB: Schema = {"$ref": "#/components/schemas/Job"}
+STREAM: Schema = {"type": "string", "description": "Frames of id, event and data; each data is one Event."}
+EVENTS: Schema = {
+    "type": "object",
+    "required": ["data", "next_cursor", "has_more"],
+    "properties": {
+        "data": {"type": "array", "items": {"$ref": "#/components/schemas/Event"}, "description": "The oldest first."},
+        "next_cursor": {"type": ["string", "null"]},
+        "has_more": {"type": "boolean"},
+    },
+}
+LAST_ID: dict[str, Schema] = {
+    "Last-Event-ID": {
+        "type": "string",
+        "pattern": "^[0-9]+$",
+        "description": "A stream goes on after this event; one that is not there any more gives a snapshot instead.",
+    },
+}
 BINARY: Schema = {"type": "string", "format": "binary"}
 FLOW: Schema = {"$ref": "#/components/schemas/Flow"}
 STARTED: Schema = {
@@ -70,6 +87,8 @@ class Operation:
     query: dict[str, Schema] = field(default_factory=dict)
     headers: dict[str, Schema] = field(default_factory=dict)
     media: str = "application/json"
+    #: Whether it tells the same as a stream, too, to who asks for one.
+    streams: bool = False
 
     def describe(self) -> Schema:
         """Write the operation down as OpenAPI does."""
@@ -92,8 +111,12 @@ class Operation:
 
     def responses(self) -> Schema:
         """List the answers."""
+        stream = {"text/event-stream": {"schema": STREAM}} if self.streams else {}
         return {
-            status: {"description": self.text, **({"content": {self.media: {"schema": schema}}} if schema else {})}
+            status: {
+                "description": self.text,
+                **({"content": {self.media: {"schema": schema}, **stream}} if schema else {}),
+            }
             for status, schema in self.answers.items()
         }
 
@@ -205,9 +228,17 @@ def of_flows() -> Iterator[Operation]:
         Operation("get", "/api/flows/named", "list_named_flows", "List the flows that run by name.", {"200": OBJECT}),
         Operation("get", "/api/flows", "list_flows", "List flows, the newest first.", {"200": OBJECT}, query=filters),
         Operation("get", one, "get_flow", "Show a flow, or wait for its end.", {"200": FLOW}, query=WAIT),
+        of_events("flow", "What happens in a flow: live, or as a list; its jobs, and its end."),
         Operation("post", f"{one}/cancel", "cancel_flow", "Cancel a flow; an ended one stays.", {"200": FLOW}),
         Operation("post", f"{one}/retry", "retry_flow", again, both, retry, headers=SUBMIT_HEADERS),
     )
+
+
+def of_events(what: str, text: str) -> Operation:
+    """Describe the events of a job or a flow."""
+    answers: dict[str, Schema] = {"200": EVENTS, "204": {}}
+    path, name = f"/api/{what}s/{{{what}_id}}/events", f"list_{what}_events"
+    return Operation("get", path, name, text, answers, query=PAGES, headers=LAST_ID, streams=True)
 
 
 def of_batches() -> Iterator[Operation]:
@@ -249,6 +280,7 @@ def of_house() -> Iterator[Operation]:
             with_webhook(schema_of(Again)),
             headers=SUBMIT_HEADERS,
         ),
+        of_events("job", "What happens to a job: live, or as a list; it begins, goes on, ends."),
         Operation("get", "/api/jobs/{job_id}/lineage", "get_lineage", walk, {"200": OBJECT}),
         Operation("post", "/api/uploads", "upload", "Bring a picture into the bucket.", {"201": OBJECT}, form=image),
         Operation("get", "/api/tools", "list_tools", "List the tools and their schemas.", {"200": OBJECT}),

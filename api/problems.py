@@ -107,4 +107,10 @@ class UnsupportedContentType(InvalidInput):
     code = "unsupported_content_type"
 
 
-STATUSES |= {BadRequest: 400, UnsupportedContentType: 415}
+class NotAcceptable(InvalidInput):
+    """We cannot answer in the form that is asked for: ask for application/json."""
+
+    code = "not_acceptable"
+
+
+STATUSES |= {BadRequest: 400, UnsupportedContentType: 415, NotAcceptable: 406}

@@ -10,8 +10,7 @@ from sqlalchemy.orm import Session
 
 from db import receivers
 from db.flows import Edge, Flow, Step, StepStatus
-from db.jobs import Job
-from db.listen import JOBS_CHANNEL
+from db.jobs import Event, Job
 from db.openings import NoList, NothingLeft, Opener
 from db.receivers import Wish
 from tools.flow import FlowNotFound
@@ -100,7 +99,7 @@ def conclude(session: Session, flow: Flow, over: list[Step]) -> None:
         over = open_steps(session, flow, freed, find_before(session, flow, freed)) if freed else []
     if flow.remaining == 0 and flow.ended_at is None:
         flow.end()
-        session.execute(select(func.pg_notify(JOBS_CHANNEL, str(flow.id))))
+        session.add(Event(flow_id=flow.id, name=flow.status))
 
 
 def lower(session: Session, flow: Flow, over: Sequence[str]) -> list[Step]:

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CTE, Connection, Float, ForeignKey, Index, Select, bindparam, func, literal, select, text
+from sqlalchemy import CTE, Connection, Float, ForeignKey, Index, Select, bindparam, case, func, select, text
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -170,21 +170,20 @@ def taking_in(*, wishing: bool) -> Select[int]:
     row: dict[str, Any] = {name: bindparam(f"new_{name}", type_=columns[name].type) for name in names}
     start_by = soon(bindparam("within_s", type_=Float))
     row |= {"due_at": func.least(soon(SEND_AGAIN_S), start_by), "start_by": start_by}
-    made = insert(Job).values(row).returning(Job.id).cte("made")
-    event = accepted(calling_back(made) if wishing else made).returning(Event.id).cte("event")
-    return select(func.count()).select_from(event)
+    event = accepted(insert(Job).values(row)).returning(Event.job_id.label("id")).cte("event")
+    return select(func.count()).select_from(calling_back(event) if wishing else event)
 
 
-def calling_back(made: CTE) -> CTE:
-    """Keep, in the same statement, where the caller wants to hear of the job; gives the job's id on.
+def calling_back(event: CTE) -> CTE:
+    """Keep, in the same statement, where the caller wants to hear of the job.
 
     One insert in the other, in a row: SQLAlchemy gives the defaults to the innermost alone.
     """
     columns = Callback.__table__.columns
     names = [field.name for field in fields(Wish)]
     wished = [bindparam(f"wished_{name}", type_=columns[name].type) for name in names]
-    kept = insert(Callback).from_select(["job_id", *names], select(made.c.id, *wished), include_defaults=False)
-    return kept.add_cte(made).returning(Callback.job_id.label("id")).cte("kept")
+    kept = insert(Callback).from_select(["job_id", *names], select(event.c.id, *wished), include_defaults=False)
+    return kept.add_cte(event).returning(Callback.id).cte("kept")
 
 
 def remember(planned: list[Planned], *, root: bool) -> None:
@@ -209,10 +208,14 @@ def remember(planned: list[Planned], *, root: bool) -> None:
                 insert_planned(session, job, known=job.id in known)
 
 
-def accepted(made: CTE) -> Insert:
-    """Tell of the rows that are being made, in the same statement."""
-    each = select(made.c.id, literal("accepted"))
-    return insert(Event).from_select(["job_id", "name"], each, include_defaults=False).add_cte(made)
+def accepted(inserting: Insert) -> Insert:
+    """Tell of the rows that an insert makes, in the same statement; one may have failed already."""
+    made = inserting.returning(Job.id, Job.flow_id, Job.status, Job.stage).cte("made")
+    name = case((made.c.status == "pending", "accepted"), else_=made.c.status)
+    data = func.json_build_object("stage", made.c.stage, "progress", 0.0)
+    each = select(made.c.id, made.c.flow_id, name, data)
+    told = insert(Event).from_select(["job_id", "flow_id", "name", "data"], each, include_defaults=False)
+    return told.add_cte(made)
 
 
 def insert_planned(session: Session, job: Planned, *, known: bool = False) -> None:
@@ -223,7 +226,7 @@ def insert_planned(session: Session, job: Planned, *, known: bool = False) -> No
         statement = statement.on_conflict_do_update(index_elements=["id"], set_=merged)
     else:
         statement = statement.on_conflict_do_nothing()
-    session.execute(statement if known else accepted(statement.returning(Job.id).cte("made")))
+    session.execute(statement if known else accepted(statement))
 
 
 #: The columns in which the members of a chord each know their own part.

@@ -32,13 +32,19 @@ THROTTLED_S = 300
 
 
 class Event(Base):
-    """Something that happened to a job. A trigger tells those who listen."""
+    """Something that happened to a job, or to a flow. A trigger tells those who listen."""
 
     __tablename__ = "events"
-    __table_args__ = (Index("ix_events_job_id_id", "job_id", "id"),)
+    __table_args__ = (
+        Index("ix_events_job_id_id", "job_id", "id"),
+        Index("ix_events_flow_id_id", "flow_id", "id", postgresql_where=text("flow_id IS NOT NULL")),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    #: NULL = it happened to the flow as a whole.
+    job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    #: The flow that the job is part of. No foreign key: each event would lock the row on which the flow's ends wait.
+    flow_id: Mapped[UUID | None]
     at: Mapped[datetime] = mapped_column(Moment, server_default=text("clock_timestamp()"))
     name: Mapped[str]
     data: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
@@ -274,4 +280,5 @@ class Job(Base):
         return attempt
 
     def _tell(self, name: str, **data: Any) -> None:
-        self.events.add(Event(name=name, data=data))
+        how = {"stage": self.stage, "progress": self.progress or 0.0}
+        self.events.add(Event(name=name, flow_id=self.flow_id, data=how | data))

@@ -28,7 +28,9 @@ def connect(*channels: str) -> Any:
 
 def wait(connection: Any, seconds: float) -> Iterator[str]:
     """Wait for notices, at most so long; give their payloads. Raises psycopg2.Error once the connection is gone."""
-    if select.select([connection], [], [], seconds)[0]:
+    quiet = select.poll()  # select() takes no number above 1023, and an API has many sockets
+    quiet.register(connection, select.POLLIN)
+    if quiet.poll(seconds * 1000):
         connection.poll()
     while connection.notifies:
         yield connection.notifies.pop(0).payload

@@ -120,6 +120,5 @@ class Opener:
     def insert(self) -> list[tuple[UUID, str]]:
         """Insert the jobs with their events; give those that are to be sent, as (id, tool)."""
         if self.rows:
-            made = insert(Job).values(self.rows).returning(Job.id).cte("made")
-            self.session.execute(intake.accepted(made))
+            self.session.execute(intake.accepted(insert(Job).values(self.rows)))
         return [(row["id"], row["tool"]) for row in self.rows if row["status"] == "pending"]

@@ -22,7 +22,7 @@ for (const [body, headers, secret, now] of JSON.parse(readFileSync(0)))
 
 @pytest.mark.skipif(not shutil.which("node"), reason="this machine has no Node")
 def test_verify_takes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
-    (code,) = [block.code for block in read_blocks(ROOT / "docs" / "webhooks.md") if block.language == "js"]
+    (code,) = [block.code for block in read_blocks(ROOT / "docs" / "webhooks.md") if block.language == "javascript"]
     (tmp_path / "verify.mjs").write_text(code)
     (tmp_path / "ask.mjs").write_text(ASK)
     secret, body, at = make_secret(), '{"type":"job.completed","data":{"prompt":"ü"}}', datetime.now(UTC)
