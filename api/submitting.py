@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from flask import Response, current_app, jsonify
 
-from api import problems
+from api import callers, problems
 from api.preferences import Preference, read_key
 from api.waiting import Waiting
 from api.wishes import read_wish
@@ -41,7 +41,7 @@ def submit(
         retry_of: The job that it does once more.
 
     Raises:
-        InvalidInput, ModelNotFound, ModelNotReady, …: and nothing was made.
+        InvalidInput, ModelNotFound, ModelNotReady, QuotaReached, …: and nothing was made.
         Unavailable: the database or the bucket is down, and nothing was made.
     """
     key = read_key(tool.name, fingerprint or given)
@@ -50,13 +50,15 @@ def submit(
     wanted, wish = read_wish(given)
     told, deadlines = tool.part(wanted)
     params = check(tool, told).model_dump(mode="json")
-    asked = Asked(uuid4(), tool, wanted, params, AWAITED if awaited else ALONE, deadlines, retry_of, wish)
+    priority = AWAITED if awaited else ALONE
+    asked = Asked(uuid4(), tool, wanted, params, priority, deadlines, retry_of, callers.origin(), wish)
     if key:
         job_id, new = intake.accept_once(key, asked)
         if not new:
             return job_id, True
     else:
         intake.accept(asked)
+    logger.info("job accepted", extra={"job_id": str(asked.id), "tool": tool.name})
     sender.send(asked.id, tool.name, None)
     return asked.id, False
 

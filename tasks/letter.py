@@ -51,7 +51,7 @@ def read(sending: Sending) -> dict[str, Any] | None:
     if sending.job_id is None:
         return None
     if sending.type == MODEL_READY:
-        return models.show_training(sending.job_id)
+        return models.show_made_by(sending.job_id)
     job = pages.read(sending.job_id)
     return None if sending.type == PROGRESS and job["status"] != "processing" else job
 

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from db.base import transaction
 from db.receivers import DEFAULT, Callback, Delivery
 from settings import settings
-from tests.api.asking import assert_problem, count_jobs, counted, paint
+from tests.api.asking import PHOTOS, assert_problem, count_jobs, counted
 from tests.api.test_bad_files import FIELDS, pack
 from tests.db import hearing, rows
 from tests.storage.internet import Internet, fake_internet, run_stranger
@@ -240,7 +240,7 @@ def test_a_flow_that_is_run_again_and_one_that_is_only_checked(client: FlaskClie
 
 @pytest.mark.parametrize("webhook", ["{url}", '{{"url": "{url}", "events": ["model.ready"]}}'])
 def test_a_form_takes_both_as_text(client: FlaskClient, open_host: str, webhook: str) -> None:
-    photos = pack({f"{colour}.png": paint(colour=colour) for colour in ("red", "blue", "teal")})
+    photos = pack({path.name: path.read_bytes() for path in PHOTOS})
     form = {**FIELDS, "webhook": webhook.format(url=open_host), "images": (io.BytesIO(photos), "a.zip")}
     answer = client.post("/api/train", data=form)
     assert answer.status_code == 202, answer.get_json()

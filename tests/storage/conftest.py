@@ -12,7 +12,7 @@ from tests.storage.internet import fake_internet, make_certificate, run_stranger
 from tests.storage.zips import give_zipped, paint_good
 
 #: Fixtures that stand beside what they make.
-BESIDE = (fake_internet, make_certificate, run_stranger, run_tls, give_zipped, paint_good)
+BESIDE = (fake_internet, run_stranger, make_certificate, run_tls, give_zipped, paint_good)
 
 Painter = Callable[..., bytes]
 

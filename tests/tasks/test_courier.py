@@ -228,7 +228,7 @@ def test_a_model_and_a_test_arrive_too(ear: listeners.Receiver, courier: Courier
     delivery_pages.send_test(UUID(webhook["webhook_id"]))
     carry(courier)
     told = {one.told["type"]: one.told["data"] for one in ear.heard()}
-    assert told["model.ready"] == json.loads(json.dumps(models.show_training(job_id)))
+    assert told["model.ready"] == json.loads(json.dumps(models.show_made_by(job_id)))
     assert told["webhook.test"]["message"]
 
 
