@@ -13,7 +13,7 @@ from db.base import transaction
 from db.receivers import DEFAULT, Callback, Delivery
 from settings import settings
 from tests.api.asking import PHOTOS, assert_problem, count_jobs, counted
-from tests.api.test_bad_files import FIELDS, pack
+from tests.api.test_bad_files import FIELDS, pack, send_form
 from tests.db import hearing, rows
 from tests.storage.internet import Internet, fake_internet, run_stranger
 from tools.webhooks import BATCH_ENDS, EVENTS, FLOW_ENDS, JOB_ENDS
@@ -241,8 +241,8 @@ def test_a_flow_that_is_run_again_and_one_that_is_only_checked(client: FlaskClie
 @pytest.mark.parametrize("webhook", ["{url}", '{{"url": "{url}", "events": ["model.ready"]}}'])
 def test_a_form_takes_both_as_text(client: FlaskClient, open_host: str, webhook: str) -> None:
     photos = pack({path.name: path.read_bytes() for path in PHOTOS})
-    form = {**FIELDS, "webhook": webhook.format(url=open_host), "images": (io.BytesIO(photos), "a.zip")}
-    answer = client.post("/api/train", data=form)
+    form = {**FIELDS, "webhook": webhook.format(url=open_host), "images": ("a.zip", photos)}
+    answer = send_form(client, "/api/train", form)
     assert answer.status_code == 202, answer.get_json()
     events = list(JOB_ENDS) if webhook == "{url}" else ["model.ready"]
     assert callbacks() == [(answer.get_json()["job_id"], None, open_host, events)]
