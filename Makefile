@@ -5,7 +5,7 @@ PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight listeners outages bench-engine calibrate effects clean install install-dev failpoints chaos test-train install-train photos fuzz audit
+.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight listeners outages bench-engine calibrate effects clean install install-dev failpoints chaos hooks test-train install-train photos fuzz audit
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 
 chaos: install-dev  ## kill all that runs, at random, under JOBS jobs: KILLS times, by SEED; into var/chaos/SEED.json
 	@JOBS=$(JOBS) KILLS=$(KILLS) SEED=$(SEED) $(BIN)/python -m tests.chaos
+
+hooks: install-dev  ## kill the sender of webhooks between send and mark, while JOBS jobs end; into var/hooks/latest.json
+	@JOBS=$(JOBS) EVERY=$(EVERY) $(BIN)/python -m tests.hooks
 
 audit: install-dev  ## look for what is known to be unsafe in our code, in CI and in the packages of every lock
 	@$(BIN)/python scripts/audit.py

@@ -73,6 +73,10 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="Signs the addresses that RunPod tells: any 16 characters or more, the same everywhere.",
     )
+    webhook_hosts: str = Field(
+        "",
+        description="Hosts, by commas, or host:port, to which webhooks may go though they are private or plain http.",
+    )
     packshot_tools: str = Field("", description="Tools that this API serves, by commas; empty means all.")
     comfyui_url: str = Field("http://127.0.0.1:8188", description="ComfyUI, which does the work of ENGINE=gpu.")
     comfyui_command: str = Field("", description="Starts ComfyUI with the handler; empty if it runs by itself.")
@@ -128,6 +132,11 @@ class Settings(BaseSettings):
         """The RunPod endpoint of each tool that has one."""
         pairs = (pair.strip().split("=") for pair in self.runpod_endpoints.split(",") if pair.strip())
         return dict(pairs)
+
+    @property
+    def open_hosts(self) -> frozenset[str]:
+        """The hosts to which webhooks may go wherever they are."""
+        return frozenset(host.strip().lower() for host in self.webhook_hosts.split(",") if host.strip())
 
     @field_validator("keep_jobs_days")
     @classmethod

@@ -18,6 +18,7 @@ from api import (
     tools,
     training,
     uploads,
+    webhooks,
 )
 from api.listening import Listening
 from api.streams import Streams
@@ -47,7 +48,7 @@ def create_app() -> Flask:
     manners.register(app)
     callers.register(app)
     served = serve_tools(app)
-    for room in (jobs, flows, batches, events, uploads, health, hooks):
+    for room in (jobs, flows, batches, events, webhooks, uploads, health, hooks):
         app.register_blueprint(room.blueprint)
     app.register_blueprint(openapi.routes(served))
     return app

@@ -14,6 +14,7 @@ from api.flows import read_id, show_list
 from api.jobs import LONGEST_POLL, read_count
 from api.preferences import read_preference
 from api.submitting import waiting
+from api.wishes import read_wish
 from db import flow_pages
 from db.course import AskedFlow
 from tools import catalog
@@ -56,8 +57,9 @@ def create_batch() -> Response:
 
 def make(body: dict[str, Any]) -> AskedFlow:
     """Check a batch, and let its files in. Raises InvalidInput, which names every bad item."""
+    wanted, wish = read_wish(body, "batch")
     try:
-        batch = Batch.model_validate(body)
+        batch = Batch.model_validate(wanted)
     except ValidationError as error:
         raise refuse(Batch, error) from None
     tool = catalog.find(batch.tool)
@@ -65,7 +67,8 @@ def make(body: dict[str, Any]) -> AskedFlow:
     raise_all([fault for n, item in enumerate(items) for fault in check_item(tool, n, item)])
     step = Step.model_validate({"id": "item", "tool": tool.name, "count": len(items), "on_error": "skip"})
     ready = Ready(step, tool, [], items, where="/items/{}")
-    return AskedFlow(uuid4(), composing.admit([ready], {}), body, batch.name, kind="batch", priority=BATCHED)
+    steps = composing.admit([ready], {})
+    return AskedFlow(uuid4(), steps, wanted, batch.name, kind="batch", priority=BATCHED, wish=wish)
 
 
 def list_items(batch: Batch) -> Iterator[dict[str, Any]]:

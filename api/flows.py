@@ -10,6 +10,7 @@ from api.bodies import read_json
 from api.jobs import LONGEST_PAGE, LONGEST_POLL, read_count
 from api.preferences import read_preference
 from api.submitting import ALONE, AWAITED, waiting
+from api.wishes import read_wish
 from db import flow_pages
 from db.course import AskedFlow
 from tools import flow, named, plan
@@ -29,7 +30,7 @@ def create_flow() -> Response:
     """Run a flow; with `?dry_run=true`, only check it and say what it would do."""
     body = named.complete(read_json())
     if read_flag("dry_run"):
-        return jsonify(sketch(plan.make(flow.parse(body))))
+        return jsonify(sketch(plan.make(flow.parse(read_wish(body, "flow")[0]))))
     preference = read_preference(0)
     priority = AWAITED if preference.wait_s > 0 else ALONE
     flow_id, replayed = composing.submit("flows", body, lambda: make(body, priority))
@@ -38,8 +39,10 @@ def create_flow() -> Response:
 
 def make(body: dict[str, Any], priority: int) -> AskedFlow:
     """Check a flow, and let its files in."""
-    parsed = flow.parse(body)
-    return AskedFlow(uuid4(), composing.admit(plan.make(parsed), {}), body, parsed.name, priority=priority)
+    wanted, wish = read_wish(body, "flow")
+    parsed = flow.parse(wanted)
+    steps = composing.admit(plan.make(parsed), {})
+    return AskedFlow(uuid4(), steps, wanted, parsed.name, priority=priority, wish=wish)
 
 
 def sketch(steps: list[Ready]) -> dict[str, Any]:

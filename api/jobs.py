@@ -17,6 +17,7 @@ from tools import catalog
 from tools.deadlines import Deadlines
 from tools.errors import InvalidInput, UnknownField
 from tools.refusal import refuse
+from tools.webhooks import WEBHOOK, part
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/jobs")
 
@@ -75,12 +76,13 @@ def retry_job(job_id: str) -> Response:
     """Run a job once more as a new one, with the params that it really had, but for those that are given here."""
     body, preference = read_json(), read_preference(0)
     try:
-        again = Again.model_validate(body)
+        again = Again.model_validate(part(body)[0])
     except ValidationError as error:
         raise refuse(Again, error) from None
     old = pages.read(read_id(job_id))
     times = {name: old["input"][name] for name in Deadlines.model_fields if name in old["input"]}
     given, _ = merge({**(old["params"] or old["input"]), **times}, again.overrides)
+    given |= {WEBHOOK: body[WEBHOOK]} if WEBHOOK in body else {}
     made, replayed = submitting.submit(
         catalog.find(old["tool"]), given, awaited=preference.wait_s > 0, fingerprint={"retry_of": job_id, **body},
         retry_of=UUID(old["job_id"]),

@@ -16,6 +16,7 @@ from tools.contract import Tool
 from tools.dataset import LEAST, MOST
 from tools.flow import Flow
 from tools.train import TRAIN
+from tools.webhooks import WEBHOOK, Webhook, schema_of_webhook
 
 Schema = dict[str, Any]
 
@@ -147,9 +148,15 @@ def schema_of(model: type[BaseModel], *, answered: bool = False) -> Schema:
 
 
 def submit_schema(tool: Tool) -> Schema:
-    """Make the schema of a submit's body: the params, and beside them what may be said of time."""
+    """Make the schema of a submit's body: the params, and beside them what may be said of time and of a webhook."""
     params, deadlines = schema_of(tool.params), schema_of(tool.deadlines)
-    return {**params, "properties": {**params["properties"], **deadlines["properties"]}}
+    return with_webhook({**params, "properties": {**params["properties"], **deadlines["properties"]}})
+
+
+def with_webhook(schema: Schema) -> Schema:
+    """Add to the schema of a submit's body where its caller wants to hear of it."""
+    webhook = schema_of_webhook(schema_of(Webhook))
+    return {**schema, "properties": {**schema["properties"], WEBHOOK: webhook}}
 
 
 def inline(value: Any, definitions: Schema) -> Any:
@@ -234,16 +241,17 @@ def of_flows() -> Iterator[Operation]:
     filters = {**PAGES, "status": {"enum": list(FLOW_STATUSES), "description": "Only of this status."}}
     dry = {"dry_run": {"type": "boolean", "description": "Check it, say what it would do, and start nothing."}}
     both = {"200": FLOW, "202": STARTED}
+    new, retry = with_webhook(schema_of(Flow)), with_webhook(schema_of(Retry))
     text = "Run steps with references between them, in the order that these give."
     again = "Run a flow once more as a new one, and keep every result that the changes do not touch."
     yield from (
-        Operation("post", "/api/flows", "create_flow", text, both, schema_of(Flow), query=dry, headers=SUBMIT_HEADERS),
+        Operation("post", "/api/flows", "create_flow", text, both, new, query=dry, headers=SUBMIT_HEADERS),
         Operation("get", "/api/flows/named", "list_named_flows", "List the flows that run by name.", {"200": OBJECT}),
         Operation("get", "/api/flows", "list_flows", "List flows, the newest first.", {"200": OBJECT}, query=filters),
         Operation("get", one, "get_flow", "Show a flow, or wait for its end.", {"200": FLOW}, query=WAIT),
         of_events("flow", "What happens in a flow: live, or as a list; its jobs, and its end."),
         Operation("post", f"{one}/cancel", "cancel_flow", "Cancel a flow; an ended one stays.", {"200": FLOW}),
-        Operation("post", f"{one}/retry", "retry_flow", again, both, schema_of(Retry), headers=SUBMIT_HEADERS),
+        Operation("post", f"{one}/retry", "retry_flow", again, both, retry, headers=SUBMIT_HEADERS),
     )
 
 
@@ -261,7 +269,9 @@ def of_batches() -> Iterator[Operation]:
     filters = {**PAGES, "status": {"enum": list(FLOW_STATUSES), "description": "Only of this status."}}
     both = {"200": OBJECT, "202": OBJECT}
     yield from (
-        Operation("post", "/api/batches", "create_batch", text, both, schema_of(Batch), headers=SUBMIT_HEADERS),
+        Operation(
+            "post", "/api/batches", "create_batch", text, both, with_webhook(schema_of(Batch)), headers=SUBMIT_HEADERS
+        ),
         Operation("get", "/api/batches", "list_batches", "List batches, newest first.", {"200": OBJECT}, query=filters),
         Operation("get", one, "get_batch", "Show a batch, or wait for its end.", {"200": OBJECT}, query=WAIT),
         Operation("post", f"{one}/cancel", "cancel_batch", "Cancel what is left of a batch.", {"200": OBJECT}),
@@ -288,7 +298,7 @@ def of_house() -> Iterator[Operation]:
             "retry_job",
             again,
             both,
-            schema_of(Again),
+            with_webhook(schema_of(Again)),
             headers=SUBMIT_HEADERS,
         ),
         of_events("job", "What happens to a job: live, or as a list; it begins, goes on, ends."),

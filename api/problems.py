@@ -10,6 +10,7 @@ from storage.space import is_full
 from tools import allowance, errors
 from tools.errors import InvalidInput, ToolError
 from tools.flow import FlowRunning
+from tools.webhooks import WebhookDisabled
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +22,7 @@ STATUSES: dict[type[ToolError], int] = {
     errors.TooLarge: 413,
     errors.NotFound: 404,
     FlowRunning: 409,
+    WebhookDisabled: 409,
     errors.ModelNotReady: 409,
     errors.ModelFailed: 409,
     errors.IdempotencyInProgress: 409,

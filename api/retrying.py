@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api import composing
 from api.composing import Admitted, key_of
+from api.wishes import read_wish
 from db import flow_pages
 from db.course import AskedFlow, Kept
 from tools import flow, plan
@@ -30,7 +31,8 @@ class Retry(BaseModel):
 
 def make(flow_id: UUID, body: dict[str, Any], priority: int) -> AskedFlow:
     """Check a retry, and find what it keeps. Raises FlowNotFound, FlowRunning, InvalidInput."""
-    retry = read(body)
+    wanted, wish = read_wish(body, "flow")
+    retry = read(wanted)
     old, old_steps, statuses = flow_pages.read_asked(flow_id)
     if old.ended_at is None:
         raise FlowRunning
@@ -41,7 +43,7 @@ def make(flow_id: UUID, body: dict[str, Any], priority: int) -> AskedFlow:
     kept = keep(steps, {step.name: step for step in old_steps}, statuses, retry.from_step)
     changes = {"from_step": retry.from_step, "overrides": overrides}
     return AskedFlow(
-        uuid4(), steps, asked, old.name, priority=priority, kept=kept, retry_of=flow_id, changes=changes
+        uuid4(), steps, asked, old.name, priority=priority, kept=kept, retry_of=flow_id, changes=changes, wish=wish
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from flask import Response, current_app, jsonify
 from api import callers, problems
 from api.preferences import Preference, read_key
 from api.waiting import Waiting
+from api.wishes import read_wish
 from db import intake, life, pages
 from db.base import transaction
 from db.intake import Asked
@@ -34,7 +35,7 @@ def submit(
 
     Args:
         tool: What is asked for.
-        given: The params as they came, and beside them what is said of time.
+        given: The params as they came, and beside them what is said of time and of a webhook.
         awaited: Whether the caller waits for the end.
         fingerprint: What tells this request from others, if that is not `given`.
         retry_of: The job that it does once more.
@@ -46,10 +47,11 @@ def submit(
     key = read_key(tool.name, fingerprint or given)
     if key and (known := intake.find_key(key)):
         return known, True
-    told, deadlines = tool.part(given)
+    wanted, wish = read_wish(given)
+    told, deadlines = tool.part(wanted)
     params = check(tool, told).model_dump(mode="json")
     priority = AWAITED if awaited else ALONE
-    asked = Asked(uuid4(), tool, given, params, priority, deadlines, retry_of, callers.origin())
+    asked = Asked(uuid4(), tool, wanted, params, priority, deadlines, retry_of, callers.origin(), wish)
     if key:
         job_id, new = intake.accept_once(key, asked)
         if not new:

@@ -21,6 +21,7 @@ from tools.dataset import LEAST, MOST
 from tools.errors import MissingInput, ModelNotFound
 from tools.train import TRAIN, Training
 from tools.tuning import advise
+from tools.webhooks import part
 
 blueprint = Blueprint("training", __name__, url_prefix="/api")
 
@@ -85,7 +86,7 @@ def train() -> Response:
 
 def train_upload(given: dict[str, Any]) -> tuple[UUID, bool]:
     """Take the zip to disk while it is hashed; only when all else is right is it opened and stored."""
-    told, _ = TRAIN.part(given)
+    told, _ = TRAIN.part(part(given)[0])
     TRAIN.check_given({"images": "r2://", **told})
     upload = read_file("images")
     if upload is None:

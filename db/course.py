@@ -8,11 +8,12 @@ from uuid import UUID
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
-from db import api_keys
+from db import api_keys, receivers
 from db.api_keys import Origin
 from db.flows import Edge, Flow, Step, StepStatus
 from db.jobs import Event, Job
 from db.openings import NoList, NothingLeft, Opener
+from db.receivers import Wish
 from tools.flow import FlowNotFound
 from tools.plan import Ready
 
@@ -43,6 +44,8 @@ class AskedFlow:
     retry_of: UUID | None = None
     changes: dict[str, Any] | None = None
     origin: Origin = field(default_factory=Origin)
+    #: Where its caller wants to hear of it.
+    wish: Wish | None = None
 
 
 def accept(session: Session, asked: AskedFlow) -> None:
@@ -56,6 +59,8 @@ def accept(session: Session, asked: AskedFlow) -> None:
     )  # fmt: skip
     session.add(flow)
     session.flush()
+    if asked.wish:
+        receivers.call_back(session, asked.wish, flow.id)
     session.add_all(steps.values())
     free = [step for step in steps.values() if step.status == "pending" and step.blocked_by == 0]
     before = {ready.step.id: [steps[name] for name in ready.before] for ready in asked.steps}

@@ -1,12 +1,12 @@
 """How a job becomes a row: from HTTP with an idempotency key, from Python with its whole canvas."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Float, ForeignKey, Index, Select, bindparam, case, func, select, text
+from sqlalchemy import CTE, Connection, Float, ForeignKey, Index, Select, bindparam, case, func, select, text
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -14,6 +14,7 @@ from db import api_keys, models
 from db.api_keys import Origin
 from db.base import Base, Moment, engine, quick, reachable, soon, transaction
 from db.jobs import BLOCKED, SEND_AGAIN_S, Event, Job
+from db.receivers import Callback, Wish
 from tools.contract import Tool
 from tools.deadlines import Deadlines
 from tools.errors import CanvasReused, IdempotencyInProgress, IdempotencyMismatch
@@ -59,6 +60,8 @@ class Asked:
     #: The job that it does once more.
     retry_of: UUID | None = None
     origin: Origin = field(default_factory=Origin)
+    #: Where its caller wants to hear of it.
+    wish: Wish | None = None
 
     @property
     def alone(self) -> bool:
@@ -155,7 +158,10 @@ def insert_one(connection: Connection, asked: Asked) -> None:
         **asked.origin.row,
     }  # fmt: skip
     within = {"within_s": float(asked.deadlines.start_within_seconds or asked.tool.limits.start_within_s)}
-    connection.execute(taking_in(), {f"new_{name}": value for name, value in row.items()} | within)
+    values = {f"new_{name}": value for name, value in row.items()} | within
+    if asked.wish:
+        values |= {f"wished_{name}": value for name, value in asdict(asked.wish).items()}
+    connection.execute(taking_in(wishing=asked.wish is not None), values)
     if asked.tool.trains:
         models.expect(connection, asked.id, asked.params)
     api_keys.count(connection, asked.origin.caller)
@@ -171,10 +177,10 @@ def told(deadlines: Deadlines) -> dict[str, int | None]:
 
 
 @cache
-def taking_in() -> Select[int]:
+def taking_in(*, wishing: bool) -> Select[int]:
     """Make the statement that takes a job in, once: to make it anew costs more than to run it.
 
-    A SELECT around both inserts, since an INSERT would take its parameters for columns.
+    A SELECT around the inserts, since an INSERT would take its parameters for columns.
     """
     columns = Job.__table__.columns
     names = (
@@ -184,8 +190,20 @@ def taking_in() -> Select[int]:
     row: dict[str, Any] = {name: bindparam(f"new_{name}", type_=columns[name].type) for name in names}
     start_by = soon(bindparam("within_s", type_=Float))
     row |= {"due_at": func.least(soon(SEND_AGAIN_S), start_by), "start_by": start_by}
-    event = accepted(insert(Job).values(row)).returning(Event.id).cte("event")
-    return select(func.count()).select_from(event)
+    event = accepted(insert(Job).values(row)).returning(Event.job_id.label("id")).cte("event")
+    return select(func.count()).select_from(calling_back(event) if wishing else event)
+
+
+def calling_back(event: CTE) -> CTE:
+    """Keep, in the same statement, where the caller wants to hear of the job.
+
+    One insert in the other, in a row: SQLAlchemy gives the defaults to the innermost alone.
+    """
+    columns = Callback.__table__.columns
+    names = [field.name for field in fields(Wish)]
+    wished = [bindparam(f"wished_{name}", type_=columns[name].type) for name in names]
+    kept = insert(Callback).from_select(["job_id", *names], select(event.c.id, *wished), include_defaults=False)
+    return kept.add_cte(event).returning(Callback.id).cte("kept")
 
 
 def remember(planned: list[Planned], *, root: bool) -> None:

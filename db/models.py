@@ -77,6 +77,13 @@ def show_all() -> list[dict[str, Any]]:
         return [show(row) for row in session.execute(rows().order_by(Model.id.desc()))]
 
 
+def show_made_by(job_id: UUID) -> dict[str, Any] | None:
+    """Show the model that a training job makes, if there is such a job."""
+    with transaction() as session:
+        row = session.execute(rows().where(Model.job_id == job_id)).one_or_none()
+    return show(row) if row else None
+
+
 def find_sheet(model_id: int, name: str) -> str:
     """Find a picture beside a model, such as its cut-outs: the r2:// address. Raises ModelNotFound, FileNotFound."""
     with transaction() as session:

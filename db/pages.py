@@ -91,8 +91,8 @@ def read_list(
     return {"data": [show(row) for row in page], "next_cursor": pack(page[-1]) if more else None, "has_more": more}
 
 
-def pack(row: Row[Any]) -> str:
-    """Write down after which job the next page begins."""
+def pack(row: Any) -> str:
+    """Write down after which row the next page begins, by its `created_at` and `id`."""
     return base64.urlsafe_b64encode(f"{row.created_at.isoformat()} {row.id}".encode()).decode()
 
 

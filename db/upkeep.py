@@ -13,6 +13,7 @@ from db.flows import Flow, Step
 from db.intake import IdempotencyKey
 from db.jobs import DAY_S, ENDED, Attempt, Event, Job
 from db.models import Model
+from db.receivers import Delivery
 from db.watchers import Watcher
 
 #: Rows that are deleted at once: few enough that nobody waits for their locks.
@@ -51,6 +52,13 @@ def forget_events(days: int) -> int:
     """Delete events that are older than so many days. Returns how many."""
     old = select(Event.id).where(Event.at < soon(-days * DAY_S)).order_by(Event.id).limit(BATCH)
     return run(delete(Event).where(Event.id.in_(old.with_for_update(skip_locked=True))))
+
+
+def forget_deliveries(days: int) -> int:
+    """Delete what receivers were told more than so many days ago, and what is given up. Returns how many."""
+    old = select(Delivery.id).where(Delivery.created_at < soon(-days * DAY_S), Delivery.due_at.is_(None))
+    first = old.order_by(Delivery.created_at).limit(BATCH)
+    return run(delete(Delivery).where(Delivery.id.in_(first.with_for_update(skip_locked=True))))
 
 
 def forget_jobs(days: int) -> int:

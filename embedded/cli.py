@@ -120,6 +120,23 @@ def models(tools: tuple[str, ...]) -> None:
             click.echo(line)
 
 
+@main.group()
+def webhooks() -> None:
+    """Try out webhooks."""
+
+
+@webhooks.command()
+@click.option("--port", default=9797, show_default=True, help="Where to listen, on this machine; 0 picks a free one.")
+@click.option("--secret", envvar="WEBHOOK_SECRET", help="Better as WEBHOOK_SECRET: everybody can see arguments.")
+@click.option("--keep", help="Folder for what comes: <id>.body and <id>.headers.", type=Path)
+@click.option("--count", help="End after so many.", type=click.IntRange(1))
+def listen(*, port: int, secret: str | None, keep: Path | None, count: int | None) -> None:
+    """Print what arrives here, and whether its signature holds."""
+    from embedded.listening import listen as run
+
+    run(port, secret, keep, count, click.echo)
+
+
 def data_dir() -> Path:
     """Give the data directory, as an absolute path: our programs run elsewhere."""
     return Path(settings().packshot_data_dir).absolute()

@@ -1,17 +1,21 @@
 """Fetching from strangers: one public https file, within bounds of bytes, redirects and time."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from ipaddress import IPv4Address, IPv6Address
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from tools.errors import InputUnreachable, TooLarge, UrlBlocked
 
-if TYPE_CHECKING:  # requests comes late, see fetch()
+if TYPE_CHECKING:  # requests comes late, see within()
     from requests import Response, Session
+
+    from storage.wire import Wire
+
+T = TypeVar("T")
 
 MAX_BYTES = 20 * 2**20
 MAX_REDIRECTS = 3
@@ -31,36 +35,53 @@ def fetch(url: str, *, allow_http: bool = False, blocked_hosts: Collection[str] 
 
     Raises UrlBlocked, InputUnreachable or TooLarge.
     """
+    check(url, allow_http=allow_http, blocked_hosts=blocked_hosts)
+
+    def work(wire: "Wire") -> bytes:
+        with wire.session(allow_http=allow_http) as session:
+            return follow(session, url, allow_http=allow_http, blocked_hosts=blocked_hosts)
+
+    try:
+        return within(wall_s, work)
+    except TimeoutError as error:
+        raise InputUnreachable(f"The address took longer than {wall_s:g} s: put the file on a faster host.") from error
+
+
+def within(wall_s: float, work: "Callable[[Wire], T]") -> T:
+    """Do something on a wire of its own, in so many seconds altogether. Raises TimeoutError, and what the work does."""
     from storage.wire import Wire  # noqa: PLC0415  # it loads requests, 0.2 s: importing the API must not wait for it
 
-    check(url, allow_http=allow_http, blocked_hosts=blocked_hosts)
-    wire = Wire()
-    answer: Future[bytes] = Future()
+    wire: Wire = Wire()
+    answer: Future[T] = Future()
 
-    def work() -> None:
+    def run() -> None:
         try:
-            with wire.session(allow_http=allow_http) as session:
-                answer.set_result(follow(session, url, allow_http=allow_http, blocked_hosts=blocked_hosts))
-        except Exception as error:  # noqa: BLE001  # it is raised where fetch was called
+            answer.set_result(work(wire))
+        except Exception as error:  # noqa: BLE001  # it is raised where the answer is awaited
             answer.set_exception(error)
 
     # A time-out of requests starts anew with every byte, and a look-up of a name has none: so the clock runs outside.
-    Thread(target=work, name="fetch", daemon=True).start()
+    Thread(target=run, name="fetch", daemon=True).start()
     try:
         return answer.result(wall_s)
-    except TimeoutError as error:
-        raise InputUnreachable(f"The address took longer than {wall_s:g} s: put the file on a faster host.") from error
     finally:
         wire.cut()
 
 
-def check(url: str, *, allow_http: bool = False, blocked_hosts: Collection[str] = ()) -> None:
-    """Refuse, before any name is looked up, a URL that is not plainly `https://name/path`; UrlBlocked says why."""
+def check(
+    url: str, *, allow_http: bool = False, blocked_hosts: Collection[str] = (), open_hosts: Collection[str] = ()
+) -> None:
+    """Refuse, before any name is looked up, a URL that is not plainly `https://name/path`; UrlBlocked says why.
+
+    Those who run the house may name hosts, or hosts with a port, that are open to us wherever they are.
+    """
     parts = split(url)
-    if parts.scheme != "https" and not (allow_http and parts.scheme == "http"):
+    if parts.scheme != "https" and not ((allow_http or is_open(parts, open_hosts)) and parts.scheme == "http"):
         raise UrlBlocked("Give an address that begins with https://.")
     if "@" in parts.netloc:
         raise UrlBlocked("The address holds a user name or password: give one that anybody may open.")
+    if is_open(parts, open_hosts):
+        return
     host = (parts.hostname or "").removesuffix(".")
     if not (HOST_NAME.fullmatch(host) or is_address(host)):
         raise UrlBlocked("Give the full public name of the host, such as https://example.com/shoe.png.")
@@ -68,6 +89,11 @@ def check(url: str, *, allow_http: bool = False, blocked_hosts: Collection[str] 
         raise UrlBlocked("Leave the port out of the address: we fetch from the usual one only.")
     if host in blocked_hosts:
         raise UrlBlocked("This is our own address: give the file as r2://bucket/key instead.")
+
+
+def is_open(parts: SplitResult, open_hosts: Collection[str]) -> bool:
+    """Tell whether those who run the house have named the host, or the host with this port."""
+    return parts.hostname in open_hosts or parts.netloc.lower() in open_hosts
 
 
 def split(url: str) -> SplitResult:
@@ -108,8 +134,8 @@ def follow(session: "Session", url: str, *, allow_http: bool, blocked_hosts: Col
 
 def get(session: "Session", url: str) -> "Response":
     """Send one request; the body is not read yet."""
-    from AntiSSRF import AntiSSRFError  # type: ignore[import-untyped]  # noqa: PLC0415  # no types; late, see fetch()
-    from requests import RequestException  # noqa: PLC0415  # late, see fetch()
+    from AntiSSRF import AntiSSRFError  # type: ignore[import-untyped]  # noqa: PLC0415  # no types; late, see within()
+    from requests import RequestException  # noqa: PLC0415  # late, see within()
 
     headers = {"Accept-Encoding": "identity", "User-Agent": "packshot", "Accept": "image/*"}
     try:
@@ -124,7 +150,7 @@ def get(session: "Session", url: str) -> "Response":
 
 def body(response: "Response") -> bytes:
     """Read the body of a 200, counting the bytes as they come out of any compression."""
-    from requests import RequestException  # noqa: PLC0415  # late, see fetch()
+    from requests import RequestException  # noqa: PLC0415  # late, see within()
 
     if response.status_code != 200:
         raise InputUnreachable(f"The address answered {response.status_code}: give one that answers with the file.")

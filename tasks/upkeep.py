@@ -20,6 +20,7 @@ def tidy() -> bool:
     """Do a little of everything; True if there is more to do."""
     given = settings()
     done = [upkeep.forget_keys(), upkeep.forget_watchers(), upkeep.forget_events(given.keep_events_days)]
+    done.append(upkeep.forget_deliveries(given.keep_events_days))
     if given.keep_jobs_days:
         done += [upkeep.forget_jobs(given.keep_jobs_days), upkeep.forget_flows(given.keep_jobs_days)]
     swept = sweep()

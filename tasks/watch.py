@@ -25,6 +25,7 @@ from storage.bucket import bucket
 from tasks import ending, pilot, upkeep
 from tasks.answers import look, submit
 from tasks.app import sender
+from tasks.courier import Courier
 from tasks.memory import Memory
 from tasks.remotes import choice
 from tasks.remotes.choice import remote_of
@@ -138,7 +139,7 @@ def await_clock(over: Event) -> None:
 def watch(over: Event, pool: ThreadPoolExecutor) -> None:
     """Claim what is due and have it seen to; a slow one holds up nobody, and whatever fails is due again."""
     name, beaten, ear = f"{socket.gethostname()}:{os.getpid()}", 0.0, Ear()
-    near, flight = Near(pool), pilot.Pilot()
+    near, flight, courier = Near(pool), pilot.Pilot(), Courier()
     logger.info("watching as %s", name)
     while not over.is_set():
         try:
@@ -146,6 +147,7 @@ def watch(over: Event, pool: ThreadPoolExecutor) -> None:
                 watchers.beat(name)
                 beaten = monotonic()
             again_s = near.go()
+            again_s = min(again_s, courier.go())
             far = claim_far(flight.room) if flight.room > 0 else []
             flight.take(far)
         except Unavailable:  # that it is away was said once, by whoever found it out
@@ -154,7 +156,9 @@ def watch(over: Event, pool: ThreadPoolExecutor) -> None:
         if not far and flight.room > 0:
             ear.wait(again_s)
         over.wait(SHORTEST_S)  # a crowd calls one by one, and is taken many at once
+    courier.stop()
     flight.land()
+    courier.land()
 
 
 class Near:

@@ -33,7 +33,7 @@ class Params(Settings):
     """All that a tool is told."""
 
     #: What may stand beside the params of any tool.
-    BESIDE: ClassVar[tuple[str, ...]] = tuple(Deadlines.model_fields)
+    BESIDE: ClassVar[tuple[str, ...]] = (*Deadlines.model_fields, "webhook")
 
     def settle(self) -> Self:
         """Choose what was left to chance, once: an attempt made again then does the same."""

@@ -115,6 +115,12 @@ def test_a_key_does_what_its_scopes_say(
             assert "scopes" in assert_problem(answer, 403, "scope_missing")["detail"]
 
 
+def test_webhooks_that_hear_of_everybody_are_for_admins(locked: Flask) -> None:
+    for key, listed, made in ((make("read", "submit"), 403, 403), (make("admin"), 200, 422)):
+        answers = [ask(locked, key, "/api/webhooks"), ask(locked, key, "/api/webhooks", "POST", json={})]
+        assert [answer.status_code for answer in answers] == [listed, made]
+
+
 def test_a_revoked_key_is_refused_once_it_is_forgotten(locked: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     key, now = make(), monotonic()
     assert ask(locked, key).status_code == 200

@@ -18,6 +18,8 @@ from tests.chaos import case, evidence, figures, invariants, order, plan, town
 from tests.chaos.customers import Customers
 from tests.chaos.evidence import Evidence
 from tests.chaos.nemesis import Nemesis
+from tests.receiver import Receiver, listening
+from tools.webhooks import JOB_ENDS, NewWebhook
 
 USUAL = {"JOBS": 1000, "KILLS": 100, "SEED": 1}
 JOBS, KILLS, SEED = (int(os.environ.get(name) or usual) for name, usual in USUAL.items())
@@ -52,7 +54,8 @@ def run(kept: Path, orders: list[order.Order], blows: list[plan.Blow]) -> bool:
     """Run the house, its customers and the nemesis, until all is quiet, and leave the evidence; False: it never was."""
     data = Path(tempfile.mkdtemp(prefix="packshot-chaos-"))
     data.chmod(0o711)  # root's PostgreSQL runs as nobody
-    with houses.lived_in(data, Wishes()) as house, town.lived_in(house, kept) as place:
+    with houses.lived_in(data, Wishes()) as house, town.lived_in(house, kept) as place, listening() as ear:
+        hear(ear)
         customers, nemesis = Customers(place.api, kept, SEED), Nemesis(place, kept, SEED)
         try:
             rested = break_it(place, customers, nemesis, orders, blows)
@@ -60,9 +63,16 @@ def run(kept: Path, orders: list[order.Order], blows: list[plan.Blow]) -> bool:
             customers.over.set()  # else they would go on asking when somebody interrupts
         for job_id in list(customers.open):
             customers.look(job_id)
-        evidence.gather(place, kept)
+        evidence.gather(place, kept, ear.heard())
     shutil.rmtree(data)
     return rested
+
+
+def hear(ear: Receiver) -> None:
+    """Have every end of a job told to a receiver that is always well: what it misses was lost here."""
+    from db import receivers  # noqa: PLC0415 - settings are read only now that the environment names the servers
+
+    receivers.add(NewWebhook(url=ear.url(), events=list(JOB_ENDS)), f"http://{ear.host}")
 
 
 def break_it(

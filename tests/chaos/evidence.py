@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from redis import Redis
 from tests.chaos import lines
 from tests.chaos.lines import Line
 from tests.chaos.town import Town
+from tests.receiver import Heard
 
 #: Celery's queues, and what it holds for workers.
 QUEUES = ("main", "resume", "gpu", "unacked")
@@ -41,7 +42,8 @@ SUSPICIONS = "SELECT job_id::text AS job, attempt_id::text AS attempt, what FROM
 BUSY = """
 SELECT (SELECT count(*) FROM jobs WHERE status = 'processing' OR due_at < now() + interval '1 day'
         AND NOT (stage = 'waiting_for_upstream' AND NOT members <@ upstream)) AS jobs,
-       (SELECT count(*) FROM attempts WHERE ended_at IS NULL OR stop_at IS NOT NULL) AS attempts"""
+       (SELECT count(*) FROM attempts WHERE ended_at IS NULL OR stop_at IS NOT NULL) AS attempts,
+       (SELECT count(*) FROM deliveries WHERE due_at < now() + interval '1 minute') AS deliveries"""
 
 
 @dataclass
@@ -53,6 +55,8 @@ class Evidence:
     faults: list[Line] = field(default_factory=list)
     ledger: list[Line] = field(default_factory=list)
     diary: list[Line] = field(default_factory=list)
+    #: What a receiver of webhooks heard.
+    heard: list[Line] = field(default_factory=list)
     #: Our tables, the bucket, Celery's queues, and secrets in logs, when all was over.
     jobs: list[Line] = field(default_factory=list)
     attempts: list[Line] = field(default_factory=list)
@@ -96,13 +100,17 @@ def settle(town: Town, patience_s: float) -> bool:
     return False
 
 
-def gather(town: Town, kept: Path) -> None:
+def gather(town: Town, kept: Path, heard: Iterable[Heard]) -> None:
     """Write down what there is, beside what the programs wrote themselves."""
+    lines.write(kept / "heard.jsonl", ({"at": one.at, "id": one.id, "type": one.told["type"],
+                                        "job": one.told["data"]["job_id"]} for one in heard))  # fmt: skip
     for name, statement in (("jobs", JOBS), ("attempts", ATTEMPTS), ("events", EVENTS), ("suspicions", SUSPICIONS)):
         lines.write(kept / f"{name}.jsonl", ask(town, statement))
     lines.write(kept / "objects.jsonl", stored())
     lines.write(kept / "left.jsonl", ({"queue": name, "messages": count} for name, count in waiting(town).items()))
-    lines.write(kept / "leaks.jsonl", leaks(kept, {name: town.env[name] for name in SECRETS}))
+    asked = ask(town, "SELECT id, secret FROM receivers")
+    signing = {f"the secret of webhook {row['id']}": str(row["secret"]) for row in asked}
+    lines.write(kept / "leaks.jsonl", leaks(kept, {name: town.env[name] for name in SECRETS} | signing))
 
 
 def stored() -> Iterator[Line]:

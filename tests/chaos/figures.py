@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from statistics import quantiles
 from typing import Any
 
-from tests.chaos.case import ENDED, Case
+from tests.chaos.case import ENDED, Case, group
 from tests.chaos.invariants import STORAGE, Violation
 from tests.chaos.lines import Line
 
@@ -99,6 +99,7 @@ def summarise(case: Case, violations: Sequence[Violation], seed: int, wall_s: fl
         "attempts": Counter(f"{len(rows)} attempts" for rows in case.attempts.values()),
         "answers": Counter(str(line["what"]) for line in case.evidence.history),
         "suspicions": Counter(str(line["what"]) for line in case.evidence.suspicions), "blows": blows,
+        "heard_again": sum(len(told) > 1 for told in group(case.evidence.heard, "job").values()),
         "ran_again": sum(len(runs) > 1 for runs in case.runs.values()),
         "accepted_again": sum(count > 1 for count in accepted(case).values()), **bill(case),
         "violations": [vars(violation) for violation in violations],

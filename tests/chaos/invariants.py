@@ -194,6 +194,19 @@ def check_remote(case: Case) -> Iterator[Violation]:
             yield Violation("I6", "orphan", line["attempt"], f"{line['id']} goes on at RunPod")
 
 
+def check_deliveries(case: Case) -> Iterator[Violation]:
+    """I7: each end is heard of by whoever registered for it, and what is heard again has the same id."""
+    heard = group(case.evidence.heard, "job")
+    for job_id, job in case.jobs.items():
+        told = heard.get(job_id, [])
+        if job["status"] in ENDED and not told:
+            yield Violation("I7", "never heard of", job_id, str(job["status"]))
+        if len({line["id"] for line in told}) > 1:
+            yield Violation("I7", "heard of under two ids", job_id, str(told))
+        if any(line["type"] != f"job.{job['status']}" for line in told):
+            yield Violation("I7", "heard of otherwise", job_id, f"{job['status']}, and {told}")
+
+
 def check_polls(case: Case) -> Iterator[Violation]:
     """I8: what is shown of a job never goes back, and its end never changes."""
     seen = group([line for line in case.evidence.history if line["what"] == "poll" and line["http"] == 200], "job_id")
@@ -236,7 +249,7 @@ def check_secrets(case: Case) -> Iterator[Violation]:
 
 CHECKS: tuple[Check, ...] = (
     check_ends, check_endings, check_keys, check_live, check_again, check_bill, check_files, check_order, check_orphans,
-    check_polls, check_answers, check_secrets,
+    check_deliveries, check_polls, check_answers, check_secrets,
 )  # fmt: skip
 
 

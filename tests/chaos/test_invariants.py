@@ -58,6 +58,11 @@ def poll(name: str, asked: float, status: str, **more: Any) -> dict[str, Any]:
     return {"at": asked, "what": "poll", "job_id": name, "asked": asked, **told, **more}
 
 
+def heard(name: str, end: str) -> dict[str, Any]:
+    """Write that a receiver of webhooks heard of an end."""
+    return {"at": 110.0, "id": f"msg_{name}", "type": f"job.{end}", "job": name}
+
+
 @pytest.fixture
 def sound() -> Evidence:
     """Give a run in which all is well, though PostgreSQL was killed."""
@@ -72,6 +77,8 @@ def sound() -> Evidence:
         faults=[{"at": 105, "until": 106, "name": "kill postgres", "part": "postgres", "told": None},
                 {"at": 107, "until": 107, "name": "forge", "part": "api", "told": 404}],
         ledger=[*at_runpod("a", 101, 103), *at_runpod("c", 104, 106), *at_runpod("e", 101, 102, "CANCELLED")],
+        heard=[heard(name, end)
+               for name, end in zip("abcde", ["completed"] * 3 + ["failed", "cancelled"], strict=True)],
         diary=[*ran("a", 101, 103), *ran("b", 101, 102), *ran("c", 104, 106), *ran("d", 101, 101.1)],
         jobs=[
             job("a", "far", 0, 100, 103.5), job("b", "near", 1000, 100, 102.5),
@@ -139,6 +146,8 @@ WRONGS: dict[str, tuple[str, str, int, dict[str, Any]]] = {
     "a message is left": ("I6 orphan", "left", 0, {"messages": 2}),
     "an object of no attempt": ("I6 orphan", "objects", 0, {"key": "claims/nobody"}),
     "a job goes on at RunPod": ("I6 orphan", "ledger", 2, {"what": "told"}),
+    "an end that nobody heard of": ("I7 never heard of", "heard", 0, {"job": "z"}),
+    "an end that was told otherwise": ("I7 heard of otherwise", "heard", 0, {"type": "job.failed"}),
     "an end that changes": ("I8 went back", "history", 8, {"status": "failed"}),
     "a result that changes": ("I8 went back", "history", 8, {"result": {"r2_path": "another"}}),
     "a status that goes back": ("I8 went back", "history", 5, {"status": "processing", "asked": 102.5}),
@@ -214,6 +223,7 @@ def test_the_bucket_may_be_blamed_when_it_was_away(sound: Evidence) -> None:
     sound.faults.append({"at": 102, "until": 103, "name": "kill seaweedfs", "part": "seaweedfs", "told": None})
     sound.jobs[0] |= {"status": "failed", "code": "storage_failed", "file": None}
     sound.events[0] = {"job": "a", "name": "failed", "at": 103.5}
+    sound.heard[0] = heard("a", "failed")
     assert whats(sound) == set()
 
 
@@ -226,6 +236,13 @@ def test_a_job_may_overrun_its_time_only_where_those_who_watch_it_were_hit(sound
     sound.faults.append({"at": 101, "until": 101, "name": "kill watch1", "part": "watch1", "told": None})
     named = {one.what for one in judge(Case(sound, orders)) if one.whom == "e"}
     assert "wrong end" not in named
+
+
+def test_an_end_may_be_heard_of_twice_under_one_id_alone(sound: Evidence) -> None:
+    sound.heard.append(heard("a", "completed"))
+    assert whats(sound) == set()
+    sound.heard[-1]["id"] = "msg_another"
+    assert whats(sound) == {"I7 heard of under two ids"}
 
 
 def test_a_secret_in_a_log_is_named(sound: Evidence) -> None:

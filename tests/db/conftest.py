@@ -9,6 +9,7 @@ from sqlalchemy import make_url
 
 from db import base, schema
 from settings import settings
+from tests.db import hearing
 
 
 def forget() -> None:
@@ -40,6 +41,13 @@ def tables(bare: str) -> str:
     """Work on a new database with our tables; give its URL."""
     schema.upgrade()
     return bare
+
+
+@pytest.fixture
+def start_anew(tables: str) -> Iterator[None]:  # noqa: ARG001 - they must be there
+    """Let receivers of one test hear of no other."""
+    yield
+    hearing.forget()
 
 
 def run(url: str, statement: str) -> None:

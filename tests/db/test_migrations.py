@@ -8,7 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import DefaultClause, inspect, text
 
-from db import api_keys, intake, models, schema, suspicions, templates, watchers
+from db import api_keys, intake, models, receivers, schema, suspicions, templates, watchers
 from db.base import Base, engine
 from tests.db import rows
 
@@ -16,7 +16,7 @@ TABLES = {
     intake.IdempotencyKey.__tablename__, models.Model.__tablename__, templates.Template.__tablename__,
     api_keys.ApiKey.__tablename__, api_keys.Charge.__tablename__,
     suspicions.Suspicion.__tablename__, watchers.Watcher.__tablename__, "jobs", "attempts", "events",
-    "flows", "steps", "edges",
+    "flows", "steps", "edges", receivers.Receiver.__tablename__, "callbacks", "deliveries",
 }  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def test_up_down_and_up_again(bare: str) -> None:  # noqa: ARG001 - it must run
     assert present() == {"alembic_version"}
     assert inspect(engine()).get_view_names() == []
     with engine().connect() as connection:
-        assert connection.scalar(text("SELECT count(*) FROM pg_proc WHERE proname = 'tell_event'")) == 0
+        assert connection.scalar(text("SELECT count(*) FROM pg_proc WHERE proname LIKE 'tell_%'")) == 0
     assert not schema.current()
     schema.upgrade()
     assert schema.current()

@@ -18,7 +18,7 @@ FENCE = re.compile(
 )
 
 #: A block of such lines starts the house, or does what tests do: a test cannot run that inside of itself.
-MAKE = re.compile(r"make ([\w-]+)(?:\s+[A-Z]+=\S+)*(?:\s+#.*)?")
+MAKE = re.compile(r"make ([\w-]+)(?:\s+[A-Z_]+=\S+)*(?:\s+#.*)?")
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ def data() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="packshot-tests-"))
     folder.chmod(0o711)  # root's PostgreSQL runs as nobody
     starter = Processes(folder)
-    up = starter.start("packshot", "up", env={**NO_SERVERS, "PACKSHOT_DATA_DIR": str(folder / "data")})
+    env = {**NO_SERVERS, "PACKSHOT_DATA_DIR": str(folder / "data"), "WEBHOOK_HOSTS": "127.0.0.1"}
+    up = starter.start("packshot", "up", env=env)
     up.wait_for(lambda: "Packshot is up." in up.said(), PATIENCE_S)
     yield folder / "data"
     up.popen.send_signal(signal.SIGINT)
@@ -51,8 +52,8 @@ def base(data: Path) -> str:
 @pytest.fixture
 def reader(data: Path, base: str, tmp_path: Path) -> Iterator[Reader]:
     """Give somebody who has the checkout and a house that is up."""
-    if not shutil.which("curl"):
-        pytest.skip("the pages ask by curl, which this machine does not have")
+    if missing := [name for name in ("curl", "openssl") if not shutil.which(name)]:
+        pytest.skip(f"the pages ask by {missing}, which this machine does not have")
     made = Reader(ROOT, tmp_path, data, base)
     yield made
     made.close()

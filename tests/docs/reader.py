@@ -11,11 +11,15 @@ from pathlib import Path
 import pytest
 
 from embedded import guard
+from embedded.ports import any_free
 from settings import Settings
 from tests.docs.blocks import Block
 
 #: Seconds that one block may take.
 PATIENCE_S = 120
+
+#: Where a page has a receiver listen; another reader's may do so at the same time.
+PORT = "9797"
 
 #: Ends what one block prints.
 END = "-- end of block --\n"
@@ -77,7 +81,8 @@ def untold() -> dict[str, str]:
 class Reader:
     """Reads in a folder of his own that looks like the checkout; his house answers at `base`, not at port 5000.
 
-    What the pages leave in /tmp, he leaves in a folder of his own, as others may read at the same time.
+    What the pages leave in /tmp, he leaves in a folder of his own, and he listens at a port of his own, as others may
+    read at the same time.
     """
 
     def __init__(self, checkout: Path, folder: Path, house: Path, base: str) -> None:
@@ -88,12 +93,13 @@ class Reader:
         (folder / ".local").symlink_to(house)
         (folder / ".venv").symlink_to(Path(sys.prefix))
         (folder / "tmp").mkdir()
-        self.files = 0
+        self.files, self.port = 0, any_free(set())
         self.sessions = {"sh": Session(["sh", "-e"], folder, untold())}
 
     def run(self, block: Block) -> str:
         """Run a block in the session of its language; what it prints. Fails where it fails."""
         code = block.code.replace("http://127.0.0.1:5000", self.base).replace("/tmp/", f"{self.folder}/tmp/")
+        code = code.replace(PORT, str(self.port)).replace("webhooks listen ", f"webhooks listen --port {self.port} ")
         if block.language == "sh":
             return self.ask("sh", self.shell(self.write(code)), block)
         if "python" not in self.sessions:

@@ -11,7 +11,7 @@ from tests.docs.reader import Reader
 #: What the targets of make that a page names run, as `make --dry-run` shows it.
 TARGETS = {
     "demo": "packshot demo", "up": "packshot up", "test": "-m pytest", "lint": "ruff check", "docs": "mkdocs build",
-    "chaos": "-m tests.chaos",
+    "chaos": "-m tests.chaos", "hooks": "-m tests.hooks", "test-comfyui": "comfyui/live.py",
 }  # fmt: skip
 
 

@@ -38,6 +38,10 @@ REST = threading.Event()  # never set: its wait is the pace of a slow server
 class Stranger(BaseHTTPRequestHandler):
     """Somebody's server."""
 
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
     def do_GET(self) -> None:
         if self.path in LOCATIONS:
             self.answer(302, b"", Location=LOCATIONS[self.path])
