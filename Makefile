@@ -5,7 +5,7 @@ PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight listeners outages bench-engine calibrate effects clean install install-dev failpoints chaos test-train install-train photos
+.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight listeners outages bench-engine calibrate effects clean install install-dev failpoints chaos test-train install-train photos fuzz audit
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,12 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 
 chaos: install-dev  ## kill all that runs, at random, under JOBS jobs: KILLS times, by SEED; into var/chaos/SEED.json
 	@JOBS=$(JOBS) KILLS=$(KILLS) SEED=$(SEED) $(BIN)/python -m tests.chaos
+
+audit: install-dev  ## look for what is known to be unsafe in our code, in CI and in the packages of every lock
+	@$(BIN)/python scripts/audit.py
+
+fuzz: install-dev  ## ask the API 10,000 strange things and more, EXAMPLES=250 each, by SEED; into var/fuzz/latest.json
+	@EXAMPLES=$(EXAMPLES) SEED=$(SEED) $(BIN)/python -m tests.fuzz
 
 bench: install-dev  ## measure, into var/bench/latest.json
 	@$(BIN)/python -m benchmarks.bench

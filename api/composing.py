@@ -1,6 +1,7 @@
 """Take in a flow or a batch, and answer for it."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -9,7 +10,7 @@ from uuid import UUID
 
 from flask import Response, jsonify
 
-from api import submitting
+from api import callers, submitting
 from api.preferences import Preference, read_key
 from db import course, flow_pages, intake, life
 from db.base import transaction
@@ -20,6 +21,8 @@ from tasks import ending
 from tools import references
 from tools.errors import ToolError
 from tools.plan import Ready, blame_item
+
+logger = logging.getLogger(__name__)
 
 #: What a door made of an address, or of a list of them as JSON, by the door and that.
 Admitted = dict[tuple[str, str], str]
@@ -34,7 +37,7 @@ def submit(route: str, given: Mapping[str, Any], make: Callable[[], AskedFlow]) 
     key = read_key(route, dict(given))
     if key and (known := intake.find_key(key)):
         return known, True
-    asked = make()
+    asked = replace(make(), origin=callers.origin())
     with ending.transition() as session:
         if key and (known := intake.lock_key(session, key)):
             return known, True
@@ -42,6 +45,7 @@ def submit(route: str, given: Mapping[str, Any], make: Callable[[], AskedFlow]) 
         course.accept(session, asked)
         if key:
             intake.keep_key(session, key, flow_id=asked.id)
+    logger.info("%s accepted", asked.kind, extra={"flow_id": str(asked.id)})
     return asked.id, False
 
 

@@ -99,7 +99,10 @@ class Operation:
         bodies = {"application/json": self.json, "multipart/form-data": self.form}
         if content := {media: {"schema": schema} for media, schema in bodies.items() if schema}:
             said["requestBody"] = {"required": True, "content": content}
-        return {**said, "responses": {**self.responses(), "default": PROBLEM_RESPONSE}}
+        if self.path.startswith(OPEN):
+            said["security"] = []
+        known = {str(code): REFUSED for code in REFUSALS if self.verb == "post" or code not in OF_SUBMITS}
+        return {**said, "responses": {**known, **self.responses(), "default": PROBLEM_RESPONSE}}
 
     def parameters(self) -> Iterator[Schema]:
         """List what stands in the path, the query and the headers."""
@@ -125,6 +128,15 @@ PROBLEM_RESPONSE: Schema = {
     "description": "A problem document: what went wrong, and what to do.",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
+
+
+#: The same, where a code is named; and the codes that an operation may answer with, the second of those that do things.
+REFUSED: Schema = {"$ref": "#/components/responses/Problem"}
+REFUSALS = (400, 401, 402, 403, 404, 409, 413, 415, 416, 422, 429, 500, 502, 503)
+OF_SUBMITS = (402, 409, 413, 415, 502)
+
+#: What needs no key.
+OPEN = ("/health", "/ready", "/hooks/")
 
 
 def schema_of(model: type[BaseModel], *, answered: bool = False) -> Schema:
