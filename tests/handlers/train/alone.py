@@ -9,6 +9,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from gpu_handlers.attempt import run_attempt
 from gpu_handlers.train.lora import checkpoint, learning
 
@@ -17,6 +19,7 @@ take = learning.take
 
 def main() -> None:
     """Make the attempt that stdin tells of."""
+    torch.set_num_threads(1)  # as in `school.taught`: another number adds up in another order
     told = json.loads(sys.stdin.read())
     checkpoint.EVERY = told.get("every", checkpoint.EVERY)
     learning.take = lambda course, step, learner: meet(told, course, step, learner)
