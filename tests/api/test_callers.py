@@ -236,6 +236,7 @@ def test_a_proxy_is_believed_only_where_one_is_said_to_stand(redis_url: str) -> 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.com", "127.0.0.1.example.com"])
 def test_without_keys_nobody_is_answered_elsewhere(client: FlaskClient, host: str) -> None:
     answer = client.get("/api/jobs", environ_overrides={"SERVER_NAME": host})
+    assert answer.status_code == 401
     assert "127.0.0.1" in assert_problem(answer, 401, "key_required")["detail"]
 
 
