@@ -1,6 +1,8 @@
 """The API's own description: OpenAPI, a page to browse it, and the tools' schemas."""
 
+from base64 import b64encode
 from collections.abc import Iterator
+from hashlib import sha256
 from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
@@ -23,11 +25,17 @@ PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Packshot API</title>
 <link rel="stylesheet" href="/docs/swagger-ui.css"></head>
 <body><div id="ui"></div><script src="/docs/swagger-ui-bundle.js"></script>
-<script>
-SwaggerUIBundle({url: "/openapi.json", dom_id: "#ui", deepLinking: true, validatorUrl: null});
-</script>
+<script>%s</script>
 </body></html>
 """
+
+START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#ui", deepLinking: true, validatorUrl: null});'
+
+#: The page runs what stands in it and the bundle beside it, which writes styles and shows pictures of its own.
+POLICY = (
+    "default-src 'none'; connect-src 'self'; img-src 'self' data:; font-src 'self'; style-src 'self' 'unsafe-inline'; "
+    f"script-src 'self' 'sha256-{b64encode(sha256(START.encode()).digest()).decode()}'; frame-ancestors 'none'"
+)
 
 PROBLEM = {
     "type": "object",
@@ -58,6 +66,8 @@ JOB = {
         "error": {"type": ["object", "null"], "description": "As in a problem document."},
     },
 }
+
+KEY = {"type": "http", "scheme": "bearer", "description": "A key that `packshot keys create` made."}
 
 STEP = {
     "type": "object",
@@ -123,7 +133,9 @@ def routes(served: list[Tool]) -> Blueprint:
 
     @blueprint.get("/docs")
     def get_docs() -> Response:
-        return Response(PAGE, content_type="text/html; charset=utf-8")
+        return Response(
+            PAGE % START, headers={"Content-Security-Policy": POLICY}, content_type="text/html; charset=utf-8"
+        )
 
     @blueprint.get("/docs/problems")
     def get_problems() -> Response:
@@ -149,6 +161,7 @@ def list_problems() -> Iterator[str]:
 def describe(served: list[Tool], base: str) -> dict[str, Any]:
     """Write the whole document; `base` is where we are reached."""
     paths: dict[str, dict[str, Any]] = {}
+    locked = settings().auth == "keys"
     for group, operation in every(served):
         paths.setdefault(operation.path, {})[operation.verb] = {"tags": [group], **operation.describe()}
     return {
@@ -156,7 +169,12 @@ def describe(served: list[Tool], base: str) -> dict[str, Any]:
         "info": {"title": "Packshot", "version": version("packshot"), "description": "GPU tools for product imagery."},
         "servers": [{"url": base}],
         "paths": paths,
-        "components": {"schemas": {"Problem": PROBLEM, "Job": JOB, "Flow": FLOW, "Event": EVENT}},
+        "components": {
+            "schemas": {"Problem": PROBLEM, "Job": JOB, "Flow": FLOW, "Event": EVENT},
+            "responses": {"Problem": operations.PROBLEM_RESPONSE},
+            **({"securitySchemes": {"key": KEY}} if locked else {}),
+        },
+        **({"security": [{"key": []}]} if locked else {}),
     }
 
 

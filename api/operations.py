@@ -13,6 +13,7 @@ from api.jobs import LONGEST_PAGE, LONGEST_POLL, STATUSES, Again
 from api.retrying import Retry
 from api.templates import NewTemplate
 from tools.contract import Tool
+from tools.dataset import LEAST, MOST
 from tools.flow import Flow
 from tools.train import TRAIN
 
@@ -98,7 +99,10 @@ class Operation:
         bodies = {"application/json": self.json, "multipart/form-data": self.form}
         if content := {media: {"schema": schema} for media, schema in bodies.items() if schema}:
             said["requestBody"] = {"required": True, "content": content}
-        return {**said, "responses": {**self.responses(), "default": PROBLEM_RESPONSE}}
+        if self.path.startswith(OPEN):
+            said["security"] = []
+        known = {str(code): REFUSED for code in REFUSALS if self.verb == "post" or code not in OF_SUBMITS}
+        return {**said, "responses": {**known, **self.responses(), "default": PROBLEM_RESPONSE}}
 
     def parameters(self) -> Iterator[Schema]:
         """List what stands in the path, the query and the headers."""
@@ -124,6 +128,15 @@ PROBLEM_RESPONSE: Schema = {
     "description": "A problem document: what went wrong, and what to do.",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
+
+
+#: The same, where a code is named; and the codes that an operation may answer with, the second of those that do things.
+REFUSED: Schema = {"$ref": "#/components/responses/Problem"}
+REFUSALS = (400, 401, 402, 403, 404, 409, 413, 415, 416, 422, 429, 500, 502, 503)
+OF_SUBMITS = (402, 409, 413, 415, 502)
+
+#: What needs no key.
+OPEN = ("/health", "/ready", "/hooks/")
 
 
 def schema_of(model: type[BaseModel], *, answered: bool = False) -> Schema:
@@ -175,11 +188,19 @@ def of_training() -> Iterator[Operation]:
     yield Operation("post", "/api/train", "train", TRAIN.summary, {"202": status}, params, form, headers=key)
     yield from (
         Operation("get", "/api/training-status/{job_id}", "get_training_status", "Poll a training.", {"200": status}),
-        Operation("get", "/api/training-config", "get_training_config", "Show training's defaults.", {"200": OBJECT}),
+        Operation(
+            "get", "/api/training-config", "get_training_config", "Show training's defaults.", {"200": OBJECT},
+            query={"images": {"type": "integer", "minimum": LEAST, "maximum": MOST,
+                              "description": "Show what so many photos are trained with, and why."}},
+        ),
         Operation("get", "/api/models", "list_models", "List all trained models.", {"200": LIST}),
         Operation("get", "/api/models/{model_id}", "get_model", "Show one model.", {"200": OBJECT}),
         Operation(
             "get", "/api/models/{model_id}/cutouts", "get_model_cutouts", "Show what a model was made from.",
+            {"200": BINARY}, media="image/png",
+        ),
+        Operation(
+            "get", "/api/models/{model_id}/samples", "get_model_samples", "Show pictures without a model and with it.",
             {"200": BINARY}, media="image/png",
         ),
     )  # fmt: skip

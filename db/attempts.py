@@ -47,7 +47,9 @@ def claim(attempt_id: UUID, worker: str) -> dict[str, Any] | None:
         job_id = connection.scalar(taken)
         if job_id is None:
             return None
-        wanted = select(Job.tool, Job.params, Job.found, Job.timeout_s).where(Job.id == job_id)
+        wanted = select(Job.tool, Job.params, Job.found, Job.timeout_s, Job.flow_id, Job.request_id).where(
+            Job.id == job_id
+        )
         told = dict(connection.execute(wanted).one()._asdict())
     return {"job_id": str(job_id), "attempt_id": str(attempt_id), **told}
 

@@ -75,7 +75,7 @@ def quick() -> Engine:
 def open_engine(pool_size: int, **options: Any) -> Engine:
     """Open a pool."""
     opened = create_engine(
-        settings().database_url,
+        settings().database_url.get_secret_value(),
         pool_size=pool_size,
         max_overflow=0,  # one beyond the pool would be opened, with its password checked, for a single use
         poolclass=Places,

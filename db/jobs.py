@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, WriteOnlyMapped, mapped_column, relationship
 from db.base import Base, Moment, soon
 from tools import catalog
 from tools.contract import Limits
+from tools.deadlines import SHORTEST_S
 
 Status = Literal["pending", "processing", "completed", "failed", "cancelled", "expired"]
 ENDED = frozenset({"completed", "failed", "cancelled", "expired"})
@@ -116,6 +117,11 @@ class Job(Base):
         Index("ix_jobs_members", "members", postgresql_using="gin", postgresql_where=text("cardinality(members) > 0")),
         Index("ix_jobs_sources", "sources", postgresql_using="gin", postgresql_where=text("cardinality(sources) > 0")),
         Index("ix_jobs_flow_id", "flow_id", postgresql_where=text("flow_id IS NOT NULL")),
+        Index(
+            "ix_jobs_key_id",
+            "key_id",
+            postgresql_where=text("status IN ('pending', 'processing') AND key_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -160,6 +166,11 @@ class Job(Base):
     #: What the caller said of time, in seconds; NULL = the tool's own limits.
     start_within_s: Mapped[int | None]
     timeout_s: Mapped[int | None]
+    #: GPU seconds that all its attempts may take; NULL = as many as they need.
+    max_gpu_s: Mapped[int | None]
+    #: Whose key it was asked for with, and by which request; NULL = none was needed, or not over HTTP.
+    key_id: Mapped[UUID | None] = mapped_column(ForeignKey("api_keys.id"))
+    request_id: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=text("clock_timestamp()"))
     started_at: Mapped[datetime | None] = mapped_column(Moment)
     ended_at: Mapped[datetime | None] = mapped_column(Moment)
@@ -180,6 +191,11 @@ class Job(Base):
         return replace(
             own, start_within_s=self.start_within_s or own.start_within_s, timeout_s=self.timeout_s or own.timeout_s
         )
+
+    @property
+    def spent(self) -> bool:
+        """It may not take the GPU seconds that the shortest attempt takes."""
+        return self.max_gpu_s is not None and self.max_gpu_s - self.gpu_seconds < SHORTEST_S
 
     @property
     def blocked(self) -> bool:
@@ -229,8 +245,10 @@ class Job(Base):
     def lose(self, endpoint: str | None = None) -> Attempt | None:
         """Give up the attempt, which is proved dead, and make a new one; None after the last."""
         lost = self.attempt
-        if lost is None or len(self.attempts) >= MOST_ATTEMPTS:
+        if lost is None or len(self.attempts) >= MOST_ATTEMPTS or self.spent:
             return None
+        if self.max_gpu_s is not None:
+            self.timeout_s = min(self.limits.timeout_s, int(self.max_gpu_s - self.gpu_seconds))
         lost.close(stop=True, limits=self.limits)
         self.start_by = soon(self.limits.start_within_s)  # each attempt has its time to wait
         return self._try("attempt_lost", endpoint)

@@ -17,7 +17,7 @@ JOBS_CHANNEL = "packshot_jobs"
 def connect(*channels: str) -> Any:
     """Open a connection of its own: a pooled one would be handed to somebody else. Raises psycopg2.Error."""
     lifeline.must_answer()
-    url = make_url(settings().database_url).set(drivername="postgresql")
+    url = make_url(settings().database_url.get_secret_value()).set(drivername="postgresql")
     connection = psycopg2.connect(url.render_as_string(hide_password=False), connect_timeout=2)
     connection.autocommit = True
     with lifeline.holding(connection), connection.cursor() as cursor:

@@ -96,7 +96,8 @@ def say_gap(name: str, field: Schema) -> str:
 
 def list_answers(responses: Schema) -> Iterator[str]:
     """List what comes back, by status; that anything can answer with a problem, the page says once."""
-    for status in sorted(responses.keys() - {"default"}):
+    own = {status for status, answer in responses.items() if status != "default" and "$ref" not in answer}
+    for status in sorted(own):
         for media, content in responses[status].get("content", {"": {"schema": {}}}).items():
             yield f"**{status}** {say_answer(media, content['schema'])}"
 

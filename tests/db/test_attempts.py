@@ -36,7 +36,7 @@ def test_a_claim_tells_the_handler_all_that_it_needs(running: tuple[UUID, UUID])
     told = attempts.claim(attempt_id, "here:1")
     assert told == {
         "job_id": str(job_id), "attempt_id": str(attempt_id), "tool": "mask", "params": rows.job(job_id).params,
-        "found": {}, "timeout_s": None,
+        "found": {}, "timeout_s": None, "flow_id": None, "request_id": None,
     }  # fmt: skip
     assert attempt(attempt_id).worker == "here:1"
 
