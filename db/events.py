@@ -18,6 +18,7 @@ from sqlalchemy import (
     case,
     exists,
     func,
+    or_,
     select,
     text,
     true,
@@ -90,16 +91,19 @@ def open_job(job_id: UUID, last: int | None = None) -> Opening:
 
 def open_flow(flow_id: UUID, last: int | None = None, kind: str = "flow") -> Opening:
     """Show a flow to who listens from now on, or on from the event `last`. Raises FlowNotFound, Unavailable."""
-    of_flow = Event.flow_id == flow_id
-    own = select(func.max(Event.id)).where(of_flow, Event.id <= settle()).scalar_subquery()
-    wanted = select(Flow.id, own.label("newest"), known(of_flow, last), func.clock_timestamp().label("at"))
+    of_flow, over = Event.flow_id == flow_id, Flow.status != "processing"
+    # One that is over has its last event, however lately it came; else its end might be told to nobody.
+    own = select(func.max(Event.id)).where(of_flow, or_(over, Event.id <= settle())).scalar_subquery()
+    wanted = select(
+        Flow.id, over.label("over"), own.label("newest"), known(of_flow, last), func.clock_timestamp().label("at")
+    )  # fmt: skip
     with reachable(), quick().connect() as connection:
         row = connection.execute(wanted.where(Flow.id == flow_id, Flow.kind == kind)).one_or_none()
         if row is None:
             raise FlowNotFound
         # Read last, so that it shows at least what the newest event tells.
         shown = outline(connection, [flow_id])[flow_id]
-    return opened(row, shown | {"job": None}, ended=shown["status"] != "processing")
+    return opened(row, shown | {"job": None}, ended=row.over)
 
 
 def known(whose: Any, last: int | None) -> Any:

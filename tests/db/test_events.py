@@ -174,6 +174,22 @@ def test_an_event_waits_for_an_older_one_of_its_flow_that_is_not_committed(
     assert listing.result().newest == told[-1]["id"]
 
 
+def test_a_flow_that_ends_just_then_is_not_taken_for_one_whose_end_was_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    flow_id, jobs = make_flow()
+    last, settle = events.open_flow(flow_id).newest, events.settle
+
+    def settle_and_end() -> int:
+        newest = settle()
+        for job_id in jobs:
+            rows.end(job_id, "cancelled")
+        return newest
+
+    monkeypatch.setattr(events, "settle", settle_and_end)
+    opening = events.open_flow(flow_id, last)
+    monkeypatch.undo()
+    assert (opening.ended, opening.newest) == (True, events.read_flows({flow_id: 0})[flow_id][-1]["id"])
+
+
 def test_nobody_waits_for_ever_for_who_does_not_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "PATIENCE_S", 0.05)
     job_id = rows.accept()
