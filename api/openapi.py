@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request, send_from_directory
 from markupsafe import escape
 
-from api import operations, webhook_operations
+from api import flow_operations, operations, webhook_operations
 from api.flows import STATUSES as FLOW_STATUSES
 from api.jobs import STATUSES
 from api.operations import Operation
@@ -187,8 +187,8 @@ def every(served: list[Tool]) -> Iterator[tuple[str, Operation]]:
             yield from (("templates", operation) for operation in operations.of_templates(tool))
         elif tool.trains:
             yield from (("training", operation) for operation in operations.of_training())
-    yield from (("flows", operation) for operation in operations.of_flows())
-    yield from (("batches", operation) for operation in operations.of_batches())
+    yield from (("flows", operation) for operation in flow_operations.of_flows())
+    yield from (("batches", operation) for operation in flow_operations.of_batches())
     yield from (("webhooks", operation) for operation in webhook_operations.of_webhooks())
     yield from (("jobs", operation) for operation in operations.of_house())
 

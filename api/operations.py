@@ -7,14 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from api.batches import Batch
-from api.flows import STATUSES as FLOW_STATUSES
 from api.jobs import LONGEST_PAGE, LONGEST_POLL, STATUSES, Again
-from api.retrying import Retry
 from api.templates import NewTemplate
 from tools.contract import Tool
 from tools.dataset import LEAST, MOST
-from tools.flow import Flow
 from tools.train import TRAIN
 from tools.webhooks import WEBHOOK, Webhook, schema_of_webhook
 
@@ -55,12 +51,6 @@ LAST_ID: dict[str, Schema] = {
     },
 }
 BINARY: Schema = {"type": "string", "format": "binary"}
-FLOW: Schema = {"$ref": "#/components/schemas/Flow"}
-STARTED: Schema = {
-    "type": "object",
-    "required": ["flow_id", "status"],
-    "properties": {"flow_id": {"type": "string", "format": "uuid"}, "status": {"type": "string"}},
-}
 PAGES: dict[str, Schema] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE, "description": "How many on a page."},
     "cursor": {"type": "string", "description": "next_cursor of the page before."},
@@ -235,47 +225,11 @@ def of_templates(resolve: Tool) -> Iterator[Operation]:
     )  # fmt: skip
 
 
-def of_flows() -> Iterator[Operation]:
-    """List the operations of flows."""
-    one = "/api/flows/{flow_id}"
-    filters = {**PAGES, "status": {"enum": list(FLOW_STATUSES), "description": "Only of this status."}}
-    dry = {"dry_run": {"type": "boolean", "description": "Check it, say what it would do, and start nothing."}}
-    both = {"200": FLOW, "202": STARTED}
-    new, retry = with_webhook(schema_of(Flow)), with_webhook(schema_of(Retry))
-    text = "Run steps with references between them, in the order that these give."
-    again = "Run a flow once more as a new one, and keep every result that the changes do not touch."
-    yield from (
-        Operation("post", "/api/flows", "create_flow", text, both, new, query=dry, headers=SUBMIT_HEADERS),
-        Operation("get", "/api/flows/named", "list_named_flows", "List the flows that run by name.", {"200": OBJECT}),
-        Operation("get", "/api/flows", "list_flows", "List flows, the newest first.", {"200": OBJECT}, query=filters),
-        Operation("get", one, "get_flow", "Show a flow, or wait for its end.", {"200": FLOW}, query=WAIT),
-        of_events("flow", "What happens in a flow: live, or as a list; its jobs, and its end."),
-        Operation("post", f"{one}/cancel", "cancel_flow", "Cancel a flow; an ended one stays.", {"200": FLOW}),
-        Operation("post", f"{one}/retry", "retry_flow", again, both, retry, headers=SUBMIT_HEADERS),
-    )
-
-
 def of_events(what: str, text: str) -> Operation:
     """Describe the events of a job or a flow."""
     answers: dict[str, Schema] = {"200": EVENTS, "204": {}}
     path, name = f"/api/{what}s/{{{what}_id}}/events", f"list_{what}_events"
     return Operation("get", path, name, text, answers, query=PAGES, headers=LAST_ID, streams=True)
-
-
-def of_batches() -> Iterator[Operation]:
-    """List the operations of batches."""
-    one = "/api/batches/{batch_id}"
-    text = "Run one tool for each item, or for each combination of a matrix."
-    filters = {**PAGES, "status": {"enum": list(FLOW_STATUSES), "description": "Only of this status."}}
-    both = {"200": OBJECT, "202": OBJECT}
-    yield from (
-        Operation(
-            "post", "/api/batches", "create_batch", text, both, with_webhook(schema_of(Batch)), headers=SUBMIT_HEADERS
-        ),
-        Operation("get", "/api/batches", "list_batches", "List batches, newest first.", {"200": OBJECT}, query=filters),
-        Operation("get", one, "get_batch", "Show a batch, or wait for its end.", {"200": OBJECT}, query=WAIT),
-        Operation("post", f"{one}/cancel", "cancel_batch", "Cancel what is left of a batch.", {"200": OBJECT}),
-    )
 
 
 def of_house() -> Iterator[Operation]:
