@@ -6,7 +6,21 @@ from uuid import uuid4
 
 from flask import Flask, Response, request
 
-from api import batches, flows, health, hooks, jobs, openapi, problems, templates, tools, training, uploads
+from api import (
+    batches,
+    flows,
+    health,
+    hooks,
+    jobs,
+    metrics,
+    openapi,
+    problems,
+    templates,
+    tools,
+    training,
+    uploads,
+    usage,
+)
 from api.waiting import Waiting
 from settings import settings
 from tools import catalog
@@ -31,8 +45,9 @@ def create_app() -> Flask:
     app.config["MAX_FORM_MEMORY_SIZE"] = LARGEST_FIELDS
     app.extensions["waiting"] = Waiting()
     problems.register(app)
+    metrics.register(app)
     served = serve_tools(app)
-    for room in (jobs, flows, batches, uploads, health, hooks):
+    for room in (jobs, flows, batches, uploads, usage, health, hooks):
         app.register_blueprint(room.blueprint)
     app.register_blueprint(openapi.routes(served))
     app.after_request(finish)

@@ -45,6 +45,11 @@ PROBLEM = {
     },
 }
 
+COSTS = {
+    "queue_seconds": {"type": "number", "minimum": 0, "description": "Seconds that attempts waited for a worker."},
+    "cost_usd": {"type": ["number", "null"], "description": "US dollars for the GPU seconds; null: no price is set."},
+}
+
 JOB = {
     "type": "object",
     "required": ["job_id", "status", "result"],
@@ -55,6 +60,7 @@ JOB = {
         "stage": {"type": "string", "description": "Says more than the status, and is free to grow."},
         "progress": {"type": "number", "minimum": 0, "maximum": 1},
         "gpu_seconds": {"type": "number", "minimum": 0, "description": "Seconds on a GPU that it cost, all attempts."},
+        **COSTS,
         "error": {"type": ["object", "null"], "description": "As in a problem document."},
     },
 }
@@ -85,6 +91,7 @@ FLOW = {
         "steps": {"type": "array", "items": STEP, "description": "In an order in which they can run."},
         "edges": {"type": "array", "items": {"type": "array"}, "description": "Pairs of steps: before, after."},
         "gpu_seconds": {"type": "number", "minimum": 0, "description": "Seconds on a GPU that its own jobs cost."},
+        **COSTS,
         "retry_of": {"type": ["string", "null"], "description": "The flow that it does once more."},
         "changes": {"type": ["object", "null"], "description": "What is different: from_step, overrides."},
     },

@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger, Float, ForeignKey, Identity, Index, SmallInte
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, WriteOnlyMapped, mapped_column, relationship
 
+from db import prices
 from db.base import Base, Moment, soon
 from tools import catalog
 from tools.contract import Limits
@@ -73,6 +74,9 @@ class Attempt(Base):
     #: Milliseconds that it waited for a worker, and that it ran on a GPU: these are paid.
     delay_ms: Mapped[int | None]
     execution_ms: Mapped[int | None]
+    #: The kind of GPU that it ran on, and US dollars for that time; NULL = nobody has told the kind, or its price.
+    gpu: Mapped[str | None]
+    cost_usd: Mapped[float | None]
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=text("clock_timestamp()"))
     ended_at: Mapped[datetime | None] = mapped_column(Moment)
     #: We ended it, the remote may not know: when somebody must see to it that it stops there; NULL = nobody.
@@ -80,6 +84,15 @@ class Attempt(Base):
 
     #: When what it left in the bucket can go; NULL = it leaves nothing.
     sweep_at: Mapped[datetime | None] = mapped_column(Moment)
+
+    def charge(self, tool: str, delay_ms: int | None, execution_ms: int | None, worker: str | None) -> None:
+        """Note what it took, and what that costs; what is not known stays as it was."""
+        if delay_ms is None and self.claimed_at:  # our own queue: whoever claims it begins
+            delay_ms = round((self.claimed_at - self.created_at).total_seconds() * 1000)
+        self.delay_ms = self.delay_ms if delay_ms is None else delay_ms
+        self.execution_ms = self.execution_ms if execution_ms is None else execution_ms
+        self.worker = worker or self.worker
+        self.gpu, self.cost_usd = prices.tell(tool, self.execution_ms)
 
     def close(self, *, stop: bool, limits: Limits) -> None:
         """End it; with `stop`, the remote has not said so, and must be told."""
@@ -109,6 +122,7 @@ class Job(Base):
         ),
         Index("ix_jobs_members", "members", postgresql_using="gin", postgresql_where=text("cardinality(members) > 0")),
         Index("ix_jobs_sources", "sources", postgresql_using="gin", postgresql_where=text("cardinality(sources) > 0")),
+        Index("ix_jobs_ended_at", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
         Index("ix_jobs_flow_id", "flow_id", postgresql_where=text("flow_id IS NOT NULL")),
     )
 
@@ -140,6 +154,10 @@ class Job(Base):
     progress: Mapped[float] = mapped_column(Float, default=0.0, server_default="0")
     #: Seconds on a GPU that all its attempts cost.
     gpu_seconds: Mapped[float] = mapped_column(Float, default=0.0, server_default="0")
+    #: Seconds that its attempts waited for a worker.
+    queue_seconds: Mapped[float] = mapped_column(Float, default=0.0, server_default="0")
+    #: US dollars for its GPU seconds; NULL = the price of some of them is not known.
+    cost_usd: Mapped[float | None] = mapped_column(Float, default=0.0, server_default="0")
     result: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
     #: What its last attempt came to, with engine, warnings and facts.
@@ -252,10 +270,11 @@ class Job(Base):
         """Note what an attempt took, and who did it; what is not known stays as it was."""
         for attempt in self.attempts:
             if attempt.id == attempt_id:
-                attempt.delay_ms = attempt.delay_ms if delay_ms is None else delay_ms
-                attempt.execution_ms = attempt.execution_ms if execution_ms is None else execution_ms
-                attempt.worker = worker or attempt.worker
+                attempt.charge(self.tool, delay_ms, execution_ms, worker)
         self.gpu_seconds = sum(attempt.execution_ms or 0 for attempt in self.attempts) / 1000
+        self.queue_seconds = sum(attempt.delay_ms or 0 for attempt in self.attempts) / 1000
+        costs = [attempt.cost_usd for attempt in self.attempts if attempt.execution_ms]
+        self.cost_usd = None if None in costs else sum(cost or 0.0 for cost in costs)
 
     def settle(self) -> None:
         """What follows the ended job has been sent on."""

@@ -17,8 +17,8 @@ from tools.following import list_next
 #: What a poll shows; a few columns by Core are three times as quick as the mapped object.
 COLUMNS = (
     Job.id, Job.tool, Job.status, Job.stage, Job.progress, Job.given, Job.params, Job.result, Job.error,
-    Job.outcome, Job.gpu_seconds, Job.drawn, Job.flow_id, Job.step, Job.retry_of, Job.created_at, Job.started_at,
-    Job.ended_at,
+    Job.outcome, Job.gpu_seconds, Job.queue_seconds, Job.cost_usd, Job.drawn, Job.flow_id, Job.step, Job.retry_of,
+    Job.created_at, Job.started_at, Job.ended_at,
 )  # fmt: skip
 
 #: A poll is asked for so often that PostgreSQL shall not plan it anew each time: each connection prepares it once.
@@ -55,6 +55,8 @@ def show(row: Row[Any]) -> dict[str, Any]:
         "facts": outcome.get("facts", {}),
         "engine": outcome.get("engine"),
         "gpu_seconds": row.gpu_seconds,
+        "queue_seconds": row.queue_seconds,
+        "cost_usd": row.cost_usd,
         "input": row.given,
         "params": row.params,
         "drawn_from": [str(job_id) for job_id in row.drawn],

@@ -21,7 +21,7 @@ from db.base import transaction
 from db.jobs import Attempt, Job
 from settings import settings
 from storage.bucket import bucket
-from tasks import ending, pilot, upkeep
+from tasks import ending, metrics, pilot, upkeep
 from tasks.answers import look, submit
 from tasks.app import sender
 from tasks.memory import Memory
@@ -115,6 +115,7 @@ def main() -> None:
     over = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
+    metrics.serve(metrics.House())
     await_clock(over)
     if settings().endpoints:
         bucket()  # making its client takes half a second, and the first ends would each make one

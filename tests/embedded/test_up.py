@@ -63,7 +63,7 @@ def test_the_whole_house(processes: Any, data: Path, wait_until: Callable[..., N
 
 
 def test_what_to_do_next_fits_eighty_columns() -> None:
-    ports, secrets = {"api": 65535, "flower": 65535}, {"flower": "x" * 24}
+    ports, secrets = dict.fromkeys(("api", "flower", "metrics", "api_metrics"), 65535), {"flower": "x" * 24}
     lines = table(House(Path("/srv/packshot"), ports, secrets)).splitlines()
     assert max(map(len, lines)) <= 80
     assert sum("http://127.0.0.1:65535" in line for line in lines) >= 4
