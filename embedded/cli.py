@@ -105,6 +105,20 @@ def models(tools: tuple[str, ...]) -> None:
             click.echo(line)
 
 
+@main.command()
+@click.argument("tools", nargs=-1)
+@click.option("--min", "fewest", type=click.IntRange(0), help="Workers that always run, and are always paid for.")
+@click.option("--max", "most", type=click.IntRange(0), help="Workers that may run at once; 0 stops the endpoint.")
+def endpoints(tools: tuple[str, ...], fewest: int | None, most: int | None) -> None:
+    """Show how many workers RunPod may run for TOOLS (all if left out); with --min or --max, change that."""
+    from embedded.endpoints import scale
+
+    if not tools and (fewest, most) != (None, None):
+        raise click.UsageError("Name the tools whose endpoints shall change.")
+    for line in scale(tools, {"workersMin": fewest, "workersMax": most}):
+        click.echo(line)
+
+
 def data_dir() -> Path:
     """Give the data directory, as an absolute path: our programs run elsewhere."""
     return Path(settings().packshot_data_dir).absolute()
