@@ -7,6 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+#: Of the whole house: an image has its rooms and no package's metadata.
+VERSION = "0.1.0"
+
 #: Characters that a secret must have, so that nobody guesses it.
 SHORTEST_SECRET = 16
 

@@ -1,7 +1,7 @@
 """The API's own description: OpenAPI, a page to browse it, and the tools' schemas."""
 
 from collections.abc import Iterator
-from importlib.metadata import distribution, version
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from api import operations
 from api.flows import STATUSES as FLOW_STATUSES
 from api.jobs import STATUSES
 from api.operations import Operation
-from settings import settings
+from settings import VERSION, settings
 from tools import errors
 from tools.contract import Tool
 
@@ -142,7 +142,7 @@ def describe(served: list[Tool], base: str) -> dict[str, Any]:
         paths.setdefault(operation.path, {})[operation.verb] = {"tags": [group], **operation.describe()}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Packshot", "version": version("packshot"), "description": "GPU tools for product imagery."},
+        "info": {"title": "Packshot", "version": VERSION, "description": "GPU tools for product imagery."},
         "servers": [{"url": base}],
         "paths": paths,
         "components": {"schemas": {"Problem": PROBLEM, "Job": JOB, "Flow": FLOW}},

@@ -32,9 +32,16 @@ def test_every_source_is_a_whole_commit() -> None:
 
 
 def test_it_does_not_run_as_root() -> None:
-    users = re.findall(r"^USER (\S+)$", DOCKERFILE, re.MULTILINE)
-    assert users == ["packshot"]
-    assert DOCKERFILE.index("USER packshot") < DOCKERFILE.index("CMD [")
+    stages = re.split(r"^FROM .+$", DOCKERFILE, flags=re.MULTILINE)[2:]  # what comes before the first one runs nothing
+    assert len(stages) == 2
+    for stage in stages:
+        assert re.findall(r"^USER (\S+)$", stage, re.MULTILINE) == ["10001"]
+        assert stage.index("USER ") < stage.index("CMD [")
+
+
+def test_what_is_built_unless_one_asks_is_for_runpod() -> None:
+    *_, last = re.split(r"^FROM .+$", DOCKERFILE, flags=re.MULTILINE)
+    assert 'CMD ["python", "-m", "gpu_handlers.entry"]' in last
 
 
 def test_all_that_is_copied_is_there() -> None:
@@ -44,8 +51,9 @@ def test_all_that_is_copied_is_there() -> None:
 
 
 def test_what_the_handlers_import_is_copied() -> None:
-    copied = set(re.findall(r"^COPY (\w+) \w+$", DOCKERFILE, re.MULTILINE))
-    assert copied == {"tools", "storage", "gpu_handlers"}
+    handler, box, _ = re.split(r"^FROM comfyui.*$", DOCKERFILE, flags=re.MULTILINE)
+    copied = [set(re.findall(r"^COPY (\w+) \w+$", stage, re.MULTILINE)) for stage in (handler, box)]
+    assert copied == [{"tools", "storage", "gpu_handlers"}, {"db", "tasks"}]
 
 
 def test_no_node_fetches_a_model_while_a_job_waits() -> None:
