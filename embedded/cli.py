@@ -67,11 +67,17 @@ def migrate() -> None:
 
 
 @main.command()
-def doctor() -> None:
+@click.option("--production", is_flag=True, help="Look at the servers that the environment names, and be strict.")
+def doctor(*, production: bool) -> None:
     """Say what is missing or broken, and how to mend it."""
-    from embedded.doctor import examine
+    from embedded import doctor as ours
 
-    findings = examine(data_dir())
+    if production:
+        from embedded import production as strict
+
+        findings = [*ours.external(), *strict.examine(), *ours.runpod(), *ours.paid_twice(data_dir())]
+    else:
+        findings = ours.examine(data_dir())
     for finding in findings:
         click.echo(finding)
     sys.exit(not all(finding.ok for finding in findings))

@@ -70,31 +70,30 @@ def end(ids: list[UUID], **more: Any) -> None:
     assert {job["status"] for job in wait_for_end(*map(str, ids), **more)} == {"completed"}
 
 
-def test_a_worker_grows_with_its_work_and_shrinks_without(
+def test_the_figure_follows_a_worker_that_grows_is_killed_and_shrinks(
     processes: Processes, wait_until: Callable[..., None]
 ) -> None:
     worker = scaling(processes, "first")
     assert (hands(worker), backlog()) == (1, 0)
-    ids = ask(5, 1)
-    assert backlog() == 5
+    doomed = ask(4, 60)
+    assert backlog() == 4
     wait_until(lambda: hands(worker) == MOST, 30, worker.said)
-    assert backlog() > 0  # the queue in Redis is shorter by what is under way
-    end(ids)
-    assert backlog() == 0
-    wait_until(lambda: hands(worker) == 1, 30, worker.said)
-
-
-def test_the_figure_keeps_what_a_killed_worker_had_in_hand(processes: Processes) -> None:
-    worker = scaling(processes, "doomed")
-    ids = ask(2, 60)
-    worker.wait_for(lambda: all(rows.job(one).attempts[0].claimed_at for one in ids))
-    redis: Any = rig.app.backend
-    assert (redis.client.llen("gpu"), backlog()) == (0, 2)  # by the list alone, nobody would be needed
+    wait_until(lambda: sum(bool(rows.job(one).attempts[0].claimed_at) for one in doomed) == MOST, 30, worker.said)
+    assert (waiting(), backlog()) == (1, 4)  # by the list alone, one worker more would do
     worker.kill()
-    assert backlog() == 2
-    rows.change(ids[0], params={"seconds": 0.0, "fate": "", "seed": 1})
-    answers.replace(ids[0], rows.job(ids[0]).attempts[0].id)  # as a watcher does, once it has not beaten for too long
-    assert (len(rows.job(ids[0]).attempts), backlog()) == (2, 2)
-    scaling(processes, "next")
-    end(ids[:1])
-    assert backlog() == 1  # the other one is not given up before its time
+    assert backlog() == 4
+    for job_id in doomed:  # as somebody who has changed his mind, and a watcher who has found out about the worker
+        rows.change(job_id, params={"seconds": 0.5, "fate": "", "seed": 1})
+        if (attempt := rows.job(job_id).attempts[0]).claimed_at:
+            answers.replace(job_id, attempt.id)
+    assert (sum(len(rows.job(one).attempts) for one in doomed), backlog()) == (4 + MOST, 4)
+    heir = scaling(processes, "next")
+    end(doomed)
+    assert backlog() == 0
+    wait_until(lambda: hands(heir) == 1 and "Scaling down" in heir.said(), 30, heir.said)
+
+
+def waiting() -> int:
+    """Count what waits in Redis."""
+    redis: Any = rig.app.backend
+    return int(redis.client.llen("gpu"))
