@@ -5,7 +5,7 @@ PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight outages bench-engine calibrate effects clean install install-dev failpoints chaos images
+.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight outages bench-engine calibrate effects clean install install-dev failpoints chaos images upgrade load
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ lint: install-dev  ## check form, types and the arrows between rooms
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+upgrade: install-dev  ## run the code of the last tag, or of FROM=commit, on our schema, beside ours; into var/upgrade/latest.json
+	@FROM="$(FROM)" $(BIN)/python -m benchmarks.upgrade
+
+load: install-dev  ## submit 20 jobs and poll 200 times a second for 300 s, or SECONDS=n, into var/load/latest.json
+	@SECONDS_LONG=$(SECONDS) $(BIN)/python -m benchmarks.pressure
 
 images: install-dev  ## do what the Dockerfiles do, without Docker: each image's packages and rooms in an empty folder
 	@$(BIN)/python -m scripts.images $(IMAGES)
