@@ -102,6 +102,9 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="Signs the addresses that RunPod tells: any 16 characters or more, the same everywhere.",
     )
+    flower_url: str = Field(
+        "", description="Where people open Flower: each job then links to its task there. Empty links to none."
+    )
     packshot_tools: str = Field("", description="Tools that this API serves, by commas; empty means all.")
     comfyui_url: str = Field("http://127.0.0.1:8188", description="ComfyUI, which does the work of ENGINE=gpu.")
     comfyui_command: str = Field("", description="Starts ComfyUI with the handler; empty if it runs by itself.")

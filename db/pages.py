@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import dialect
 
 from db.base import engine, quick, reachable
 from db.jobs import Attempt, Job
+from settings import settings
 from tools.errors import FileNotFound, InvalidInput, JobNotFound
 from tools.following import list_next
 
@@ -67,13 +68,19 @@ def show(row: Row[Any]) -> dict[str, Any]:
         "started_at": row.started_at.isoformat() if row.started_at else None,
         "ended_at": row.ended_at.isoformat() if row.ended_at else None,
         "next": list_next(row.tool, row.result) if row.status == "completed" and row.result else [],
-        "urls": urls_of(f"/api/jobs/{row.id}"),
+        "urls": urls_of(f"/api/jobs/{row.id}") | task_of(row.id),
     }
 
 
 def urls_of(own: str) -> dict[str, str]:
     """Say where a job is asked about, and what can be done with it."""
     return {"self": own, **{name: f"{own}/{name}" for name in ("cancel", "retry", "lineage")}}
+
+
+def task_of(job_id: UUID) -> dict[str, str]:
+    """Say where the job's task is seen in Flower, if people have one."""
+    flower = settings().flower_url.rstrip("/")
+    return {"task": f"{flower}/task/{job_id}"} if flower else {}
 
 
 def read_list(

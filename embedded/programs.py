@@ -57,6 +57,7 @@ def surroundings(house: House, given: Mapping[str, str]) -> dict[str, str]:
         **house.env(given),
         "API_PORT": str(house.ports["api"]),
         "FLOWER_PORT": str(house.ports["flower"]),
+        "FLOWER_URL": given.get("FLOWER_URL") or f"http://{HOST}:{house.ports['flower']}",
         "FLOWER_BASIC_AUTH": f"packshot:{house.secrets['flower']}",  # not as an argument: everybody can see those
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "",  # where it is set, each process would compile the whole house anew
