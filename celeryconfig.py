@@ -32,6 +32,8 @@ broker_transport_options = {
     "visibility_timeout": 60,
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
+    # Who gives them back locks out the others, and may be killed amid it: by itself it stays for five minutes.
+    "unacked_mutex_expire": 10,
     "socket_timeout": 5,
     "socket_connect_timeout": 2,
     "socket_keepalive": True,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, func, or_, select, text, update
 
 from db import suspicions
 from db.base import quick, reachable, soon, transaction
@@ -26,6 +26,8 @@ class Seen:
 
     outcome: dict[str, Any] | None
     claimed: bool
+    #: Its worker was not heard of for long; and that is no fault of the database, so that the attempt is lost.
+    silent: bool
     stale: bool
     sends: int
     #: For how long it has been running, and for how long its job may still wait for its start.
@@ -94,15 +96,18 @@ def look(attempt_id: UUID) -> Seen:
     """Look at an attempt; one that nobody has claimed yet is counted as sent once more."""
     unclaimed = update(Attempt).where(Attempt.id == attempt_id, Attempt.claimed_at.is_(None))
     # While PostgreSQL was away nobody could beat: after its start, workers get time to.
-    stale = and_(Attempt.beat_at < soon(-STALE_S), func.pg_postmaster_start_time() < soon(-STALE_S))
+    silent = func.coalesce(Attempt.beat_at < soon(-STALE_S), text("false"))
+    stale = and_(silent, func.pg_postmaster_start_time() < soon(-STALE_S))
     ran, waits = (func.extract("epoch", span) for span in (soon(0) - Attempt.claimed_at, Job.start_by - soon(0)))
     young = func.pg_postmaster_start_time() > soon(-YOUNG_S)
     known = select(
-        Attempt.outcome, Attempt.claimed_at, stale.label("stale"), Attempt.sends, young.label("young"),
+        Attempt.outcome, Attempt.claimed_at, silent.label("silent"), stale.label("stale"), Attempt.sends,
+        young.label("young"),
         func.coalesce(ran, 0.0).label("ran_s"), func.coalesce(waits, float("inf")).label("waits_s"),
     )  # fmt: skip
     with transaction() as session:
         session.execute(unclaimed.values(sends=Attempt.sends + 1))
         row = session.execute(known.join(Job, Job.id == Attempt.job_id).where(Attempt.id == attempt_id)).one()
     times = float(row.ran_s), float(row.waits_s)
-    return Seen(row.outcome, row.claimed_at is not None, bool(row.stale), row.sends, *times, young=row.young)
+    heard = row.claimed_at is not None, row.silent, row.stale
+    return Seen(row.outcome, *heard, row.sends, *times, young=row.young)

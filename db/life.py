@@ -237,11 +237,24 @@ def reopen_upstream(session: Session, job: Job) -> list[Job]:
     """Take back that the jobs before a blocked one were settled; none, if one of them still has something to do."""
     before = select(Job).where(Job.id.in_(job.upstream)).order_by(Job.id).with_for_update(key_share=True, of=Job)
     found = list(session.scalars(before))
-    if any(step.settled_at is None for step in found):
+    if any(step.settled_at is None for step in found) or (found and misses_members(job) and is_soon(session, found)):
         return []
     for step in found:
         step.unsettle()
     return found
+
+
+def misses_members(job: Job) -> bool:
+    """Tell whether a chord's body has members of which we know nothing: not ours, or never sent."""
+    return not set(job.members) <= set(job.upstream)
+
+
+def is_soon(session: Session, before: Sequence[Job]) -> bool:
+    """Tell whether ended steps were sent again not long ago, measured by how long before that they had ended."""
+    times = [(step.ended_at, step.settled_at) for step in before if step.ended_at and step.settled_at]
+    ended, settled = (max(at) for at in zip(*times, strict=True))
+    again: datetime = settled + (settled - ended)
+    return now(session) < again
 
 
 def count_members(session: Session, job_id: UUID) -> int | None:

@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from gpu_handlers.proof import prove
 from gpu_handlers.work import Report, Work
 from settings import settings
 from storage.address import ours, parse
-from storage.bucket import bucket
+from storage.bucket import BUDGET_S, bucket
 from storage.space import is_full
 from tools import catalog
 from tools.contract import LARGEST_SEED, Params, Tool
@@ -55,7 +56,8 @@ def attempt(task: Mapping[str, Any], report: Report, stop: threading.Event) -> d
     params = tool.check(task["params"]).settle()
     run = find_handler(tool, settings().engine)
     with tempfile.TemporaryDirectory(prefix="packshot-") as folder:
-        work = Work(Path(folder), download, report, stop, task.get("found"), timeout_s=task.get("timeout_s"))
+        fetch, found = partial(download, stop), task.get("found")
+        work = Work(Path(folder), fetch, report, stop, found, timeout_s=task.get("timeout_s"))
         work.report(0.0, "loading")
         path = make(run, tool, params, work)
         work.report(0.97, "uploading")
@@ -107,9 +109,9 @@ def find_handler(tool: Tool, engine: str) -> Run:
     return run
 
 
-def download(r2: str, path: Path) -> Path:
-    """Bring a file of ours to a path."""
-    return bucket().download(parse(r2).key, path)
+def download(stop: threading.Event, r2: str, path: Path) -> Path:
+    """Bring a file of ours to a path, with the patience of one call."""
+    return insist(lambda: bucket().download(parse(r2).key, path), stop, BUDGET_S)
 
 
 def store(path: Path, key: str, stop: threading.Event) -> StoredFile:

@@ -14,6 +14,7 @@ from gpu_handlers.attempt import run_attempt
 from gpu_handlers.patience import insist
 from settings import settings
 from storage import claims
+from storage.bucket import BUDGET_S
 from tools.errors import ComfyuiCrashed, OutOfMemory, ToolError
 from tools.outcome import Outcome
 
@@ -60,8 +61,9 @@ def attend(job: Job, stop: threading.Event, tell: Tell) -> dict[str, Any]:
     task, remote_id = job["input"], str(job["id"])
     attempt_id = str(task["attempt_id"])
     try:
-        claim = claims.take(attempt_id, remote_id, os.environ.get("RUNPOD_POD_ID", ""))
-        known = claims.find_outcome(attempt_id)  # if RunPod gave the job out again, as its answer was lost
+        claim = insist(partial(claims.take, attempt_id, remote_id, os.environ.get("RUNPOD_POD_ID", "")), stop, BUDGET_S)
+        # If RunPod gave the job out again, as its answer was lost:
+        known = insist(partial(claims.find_outcome, attempt_id), stop, BUDGET_S)
     except ToolError as error:  # nothing was begun
         return fail(error.problem())
     if claim.remote_id != remote_id:

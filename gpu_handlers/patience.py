@@ -1,4 +1,4 @@
-"""Patience with the bucket: what a GPU has made is not thrown away at the first PUT that fails."""
+"""Patience with the bucket: no job fails, and nothing made is thrown away, because it was away for a moment."""
 
 from collections.abc import Callable
 from threading import Event
@@ -14,15 +14,20 @@ T = TypeVar("T")
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 10.0
 
 
-def insist(store: Callable[[], T], stop: Event) -> T:
-    """Try again while the bucket is away, for S3_PATIENCE_S; not where it refuses us, nor when nobody waits any more.
+def insist(act: Callable[[], T], stop: Event, patience_s: float | None = None) -> T:
+    """Try again while the bucket is away; not where it refuses us, nor when nobody waits any more.
+
+    Args:
+        act: Speaks to the bucket, and may do so more than once.
+        stop: Set when nobody waits any more.
+        patience_s: For how many seconds. S3_PATIENCE_S by itself, for what has been made; less before that.
 
     Raises StorageFailed.
     """
-    until, pause_s = monotonic() + settings().s3_patience_s, FIRST_PAUSE_S
+    until, pause_s = monotonic() + (settings().s3_patience_s if patience_s is None else patience_s), FIRST_PAUSE_S
     while True:
         try:
-            return store()
+            return act()
         except StorageFailed as error:
             if not error.retryable or monotonic() + pause_s > until or stop.wait(pause_s):
                 raise

@@ -1,6 +1,7 @@
 """Celery's result backend, which holds nobody up who only sends, and tells a chord's body its members."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from celery.backends.redis import RedisBackend
@@ -28,6 +29,15 @@ class Results(RedisBackend):
     def add_pending_result(self, result: Any, *args: Any, **options: Any) -> Any:
         """Subscribe to a result, unless Redis is known to be away: `.get()` does so once more."""
         return result if self.app.doorbell.outage else super().add_pending_result(result, *args, **options)
+
+    def on_result_fulfilled(self, result: Any) -> None:
+        """Unsubscribe from a result that nobody waits for any more; a Redis that is away forgets it by itself.
+
+        Celery does so where garbage is collected, also at a program's end: a traceback would come from there.
+        """
+        # Celery's word for a Redis that is away. No bell is rung: at a program's end nobody can wait for an answer.
+        with suppress(RuntimeError):
+            super().on_result_fulfilled(result)  # type: ignore[misc]  # the stubs do not know it
 
     def apply_chord(self, header_result_args: tuple[str, Any], body: Any, **kwargs: Any) -> None:
         """Let a chord's body know all its members before the first is sent.

@@ -20,6 +20,8 @@ class Lore:
     def __init__(self) -> None:
         self.told: dict[str, float | None] = {}
         self.seen: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=SAMPLE))
+        #: How old the oldest attempt of a tool got that went on when it was last heard of.
+        self.oldest_s: dict[str, float] = defaultdict(float)
         self.asked_at: dict[str, float] = {}
         self.under_way = 1
 
@@ -41,6 +43,10 @@ class Lore:
     def see(self, tool: str, age_s: float) -> None:
         """Learn from an end how old attempts get: sooner than the database would tell."""
         self.seen[tool].append(age_s)
+
+    def meet(self, tool: str, age_s: float) -> None:
+        """Learn from one that goes on how old attempts get at least."""
+        self.oldest_s[tool] = max(self.oldest_s[tool], age_s)
 
     def usual_s(self, tool: str) -> float | None:
         """Say how long a tool takes as of late, in seconds; None if nobody knows."""

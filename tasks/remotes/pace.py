@@ -7,28 +7,28 @@ from time import monotonic
 SHORTEST_S, LONGEST_S = 1.0, 5.0
 
 #: Looks in a second that all attempts under way share, where the remote tells of ends by itself; and where it does not:
-#: far from the usual end of an attempt, when nobody knows that, and about it.
-TOLD_PER_S, FAR_PER_S, UNKNOWN_PER_S, NEAR_PER_S = 10.0, 200.0, 240.0, 800.0
+#: far from the usual end of an attempt, at the oldest when nobody knows that, and about it.
+TOLD_PER_S, FAR_PER_S, UNKNOWN_PER_S, NEAR_PER_S = 10.0, 200.0, 333.0, 800.0
 
 #: The longest time between two looks in any crowd: RunPod keeps a result for half an hour.
 CROWDED_S = 600.0
 
 
-def pace_s(age_s: float, usual_s: float, crowd: int = 1, *, known: bool = True, told: bool = False) -> float:
+def pace_s(age_s: float, usual_s: float, crowd: int = 1, *, oldest_s: float | None = None, told: bool = False) -> float:
     """Say when to look again: often about the time when attempts usually end, seldom else, and in a crowd.
 
     Args:
         age_s: How old the attempt is.
         usual_s: How old attempts like it usually get.
         crowd: How many attempts are under way, this one too.
-        known: Whether that is known, or only guessed.
+        oldest_s: Where that is only guessed: how old the oldest got that goes on. Younger ones hardly end before.
         told: The remote tells of the end by itself, so that a look is for the progress and for what was not told.
     """
     alone_s = min(max(abs(usual_s - age_s) / 4, SHORTEST_S), LONGEST_S)
     if told:
         return max(alone_s, min(crowd / TOLD_PER_S, CROWDED_S))
-    if not known:
-        return max(alone_s, min(crowd / UNKNOWN_PER_S, CROWDED_S))
+    if oldest_s is not None:
+        return max(alone_s, min(max(oldest_s - age_s, crowd / UNKNOWN_PER_S), crowd / FAR_PER_S, CROWDED_S))
     away_s = (usual_s - age_s) / 2 if age_s < usual_s else (age_s - usual_s) / 4
     return max(alone_s, min(max(away_s, crowd / NEAR_PER_S), crowd / FAR_PER_S, CROWDED_S))
 

@@ -79,7 +79,9 @@ def watch(job: Job, seen: attempts.Seen) -> Answer:
     left_s = job.limits.timeout_s - seen.ran_s
     if seen.stale:
         return Lost()
-    if left_s <= 0 and seen.young:  # it may be through for long, and could not say so
+    # After the database was away a worker may be through for long and have had no time to say so; and one that is
+    # silent may be dead for as long as the job has run: it is lost, and not late, once that can be told.
+    if left_s <= 0 and (seen.young or seen.silent):
         return Running(AWAIT_S)
     if left_s <= 0:
         return Ended(broken_off(ExecutionTimeout(), seen.ran_s))

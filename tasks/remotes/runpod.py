@@ -219,8 +219,10 @@ def where(attempt: Attempt) -> str:
 
 def wait_s(job: Job, attempt: Attempt, age_s: float) -> float:
     """Say in how many seconds an attempt of this age is looked at again."""
-    known, told = lore.usual_s(job.tool) is not None, hook.address(attempt.id) is not None
-    return pace_s(age_s, usual_s(job.tool), lore.under_way, known=known, told=told)
+    lore.meet(job.tool, age_s)
+    oldest_s = lore.oldest_s[job.tool] if lore.usual_s(job.tool) is None else None
+    told = hook.address(attempt.id) is not None
+    return pace_s(age_s, usual_s(job.tool), lore.under_way, oldest_s=oldest_s, told=told)
 
 
 def usual_s(tool: str) -> float:

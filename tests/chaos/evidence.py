@@ -37,9 +37,10 @@ FROM attempts ORDER BY created_at"""
 EVENTS = "SELECT job_id::text AS job, name, extract(epoch FROM at)::float AS at FROM events ORDER BY id"
 SUSPICIONS = "SELECT job_id::text AS job, attempt_id::text AS attempt, what FROM suspicions ORDER BY id"
 
-#: What still has something to do: a job that waits for what never was sent is looked at in a week.
+#: What still has something to do: not a job that waits for what never was sent, and is looked at ever less often.
 BUSY = """
-SELECT (SELECT count(*) FROM jobs WHERE due_at < now() + interval '1 day' OR status = 'processing') AS jobs,
+SELECT (SELECT count(*) FROM jobs WHERE status = 'processing' OR due_at < now() + interval '1 day'
+        AND NOT (stage = 'waiting_for_upstream' AND NOT members <@ upstream)) AS jobs,
        (SELECT count(*) FROM attempts WHERE ended_at IS NULL OR stop_at IS NOT NULL) AS attempts"""
 
 

@@ -255,6 +255,20 @@ def test_the_steps_before_a_blocked_job_are_sent_again_only_if_all_were_settled(
     assert reopen() == []
 
 
+@pytest.mark.parametrize(("settled_s", "sent_again"), [(30, 1), (70, 0)])
+def test_steps_are_sent_again_ever_later_for_a_body_whose_other_members_were_never_sent(
+    settled_s: int, sent_again: int
+) -> None:
+    sent = rows.planned()
+    rows.canvas(sent)
+    body = rows.planned(sent.id, members=[sent.id, uuid4()], shared=True)
+    rows.canvas(rows.planned(), body)
+    rows.settle(sent.id)
+    rows.change(sent.id, ended_at=soon(-100), settled_at=soon(settled_s - 100))
+    with transaction() as session:
+        assert len(life.reopen_upstream(session, rows.lock(session, body.id))) == sent_again
+
+
 def test_a_chord_is_counted_only_if_all_its_members_are_ours() -> None:
     def count(job_id: UUID) -> int | None:
         with transaction() as session:

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from gpu_handlers.attempt import run_attempt
+from gpu_handlers import entry
+from gpu_handlers.attempt import download, run_attempt
 from settings import settings
 from storage.bucket import Bucket, bucket
 from tests import nap
@@ -69,6 +71,26 @@ def open_later(gate: Gate) -> None:
     wait_until(lambda: gate.listening is None)
     threading.Event().wait(PATIENCE_S / 2)
     gate.open()
+
+
+def test_a_job_begins_as_soon_as_the_bucket_is_back(gate: Gate) -> None:
+    gate.refuse()
+    opener = threading.Thread(target=open_later, args=(gate,))
+    opener.start()
+    task = {"job_id": "j", "attempt_id": f"outages-{uuid4()}", "tool": nap.NAP.name, "params": {}}
+    said = entry.attend({"id": "r1", "input": task}, threading.Event(), lambda *_: None)
+    opener.join()
+    assert said.get("file"), said
+
+
+def test_a_photo_is_fetched_as_soon_as_the_bucket_is_back(gate: Gate, shelf: Bucket, tmp_path: Path) -> None:
+    shelf.put("outages/photo.png", b"a photo")
+    gate.refuse()
+    opener = threading.Thread(target=open_later, args=(gate,))
+    opener.start()
+    fetched = download(threading.Event(), "r2://packshot/outages/photo.png", tmp_path / "photo.png")
+    opener.join()
+    assert fetched.read_bytes() == b"a photo"
 
 
 def test_in_the_end_the_job_learns_that_the_bucket_was_away(gate: Gate) -> None:

@@ -97,6 +97,30 @@ def test_a_canvas_counts_as_sent_while_redis_is_away_and_runs_later(
     assert {job["status"] for job in wait_for_end(*jobs, patience_s=60)} == {"completed"}
 
 
+WAIT = """
+from celery import chord, group
+from tests.rig import nap
+sent = [group(nap.s(seed=3), nap.s(seed=4)).apply_async(), chord([nap.s()], nap.s()).apply_async()]
+print("sent", flush=True)
+input()
+"""
+
+
+@pytest.mark.usefixtures("database")
+def test_a_program_that_ends_with_results_in_hand_is_silent_about_a_redis_that_is_away(
+    redis_url: str, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = make_url(redis_url).set(port=gate.port).render_as_string(hide_password=False)
+    monkeypatch.setenv("REDIS_URL", url)
+    command, pipe = [sys.executable, "-c", WAIT], subprocess.PIPE
+    with subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe) as customer:
+        assert customer.stdout
+        assert customer.stdout.readline() == "sent\n"
+        gate.refuse()
+        _, said = customer.communicate("\n", timeout=60)
+    assert "Traceback" not in said, said
+
+
 def put_far_off(job_id: UUID | str) -> None:
     """Put a job off as if it had been sent again and again."""
     with transaction() as session:

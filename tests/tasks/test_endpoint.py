@@ -166,7 +166,11 @@ def test_looks_are_frequent_about_the_usual_end_and_seldom_else() -> None:
 def test_a_crowd_shares_its_looks_and_needs_few_where_ends_are_told() -> None:
     assert [pace_s(60, 60, crowd) for crowd in (1, 800, 8000, 10**6)] == [1, 1, 10, 600]
     assert [pace_s(60, 60, crowd, told=True) for crowd in (1, 10, 1500, 10**6)] == [1, 1, 150, 600]
-    assert [pace_s(60, 60, crowd, known=False) for crowd in (1, 240, 12_000, 10**6)] == [1, 1, 50, 600]
+    assert [pace_s(60, 60, crowd, oldest_s=60) for crowd in (1, 333, 9990, 10**6)] == [1, 1, 30, 600]
+
+
+def test_where_nobody_knows_how_long_it_takes_the_young_are_looked_at_when_they_are_as_old_as_the_oldest() -> None:
+    assert [pace_s(age, 20, 9990, oldest_s=100) for age in (100, 80, 60, 20, 0)] == [30, 30, 40, 49.95, 49.95]
 
 
 def test_a_crowd_is_looked_at_seldom_before_the_usual_end_and_long_after() -> None:

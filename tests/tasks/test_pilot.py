@@ -127,6 +127,9 @@ def test_how_long_a_tool_takes_is_learned_from_ends_and_asked_once_a_minute(monk
     for age_s in (10, 20, 90):
         lore.see("nap", age_s)
     assert (lore.usual_s("nap"), lore.usual_s("mask")) == (20, None)
+    for age_s in (3, 7, 5):
+        lore.meet("mask", age_s)
+    assert (lore.oldest_s["mask"], lore.oldest_s["nap"]) == (7, 0)
 
 
 @pytest.fixture(name="queue")

@@ -70,10 +70,17 @@ def test_where_all_messages_wait_none_is_added(redis: Redis) -> None:
 
 def test_after_the_database_was_away_nobodys_time_is_over_before_he_could_say_that_he_is_through(redis: Redis) -> None:  # noqa: ARG001 - it cleans up
     job = waiting()
-    seen = Seen(None, claimed=True, stale=False, sends=0, ran_s=job.limits.timeout_s + 1, waits_s=60)
+    seen = Seen(None, claimed=True, silent=False, stale=False, sends=0, ran_s=job.limits.timeout_s + 1, waits_s=60)
     assert isinstance(queue.watch(job, seen), Ended)
     assert isinstance(queue.watch(job, replace(seen, young=True)), Running)
-    assert isinstance(queue.watch(job, replace(seen, young=True, stale=True)), Lost)
+    assert isinstance(queue.watch(job, replace(seen, young=True, silent=True, stale=True)), Lost)
+
+
+def test_a_silent_worker_counts_as_lost_and_not_as_late_however_often_the_database_was_away(redis: Redis) -> None:  # noqa: ARG001 - it cleans up
+    job = waiting()
+    seen = Seen(None, claimed=True, silent=True, stale=False, sends=0, ran_s=job.limits.timeout_s + 1, waits_s=60)
+    assert isinstance(queue.watch(job, seen), Running)
+    assert isinstance(queue.watch(job, replace(seen, stale=True)), Lost)
 
 
 def test_a_claim_waits_for_a_database_that_is_away(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - it cleans up
