@@ -88,6 +88,27 @@ def test_a_broken_file_leaves_the_database_as_it_was(tables: str, tmp_path: Path
     assert rows.job(job_id).status == "pending"
 
 
+#: Lets a restore fail when half of it is done: views come after the tables.
+NO_VIEWS = """
+CREATE SCHEMA other;
+CREATE FUNCTION other.refuse() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no views''; END';
+CREATE EVENT TRIGGER no_views ON ddl_command_start WHEN TAG IN ('CREATE VIEW') EXECUTE FUNCTION other.refuse();
+"""
+
+
+def test_a_restore_that_fails_half_way_leaves_the_database_as_it_was(tables: str, tmp_path: Path) -> None:
+    job_id, file = asked(6), tmp_path / "packshot.dump"
+    assert script("backup", file, tables).returncode == 0
+    with transaction() as session:
+        session.execute(text(NO_VIEWS))
+    forget_connections()
+    failed = script("restore", file, tables)
+    assert (failed.returncode, "no views" in failed.stderr) == (3, True)
+    assert rows.job(job_id).status == "pending"
+    with transaction() as session:
+        session.execute(text("DROP EVENT TRIGGER no_views; DROP SCHEMA other CASCADE"))
+
+
 def forget_connections() -> None:
     """Close the connections of this process, as one who is stopped does."""
     base.engine().dispose()
