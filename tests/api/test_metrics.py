@@ -6,19 +6,15 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
-import requests
 from flask.testing import FlaskClient
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from db import figures
 from db.base import soon
-from embedded.ports import any_free
 from settings import settings
 from tasks import metrics
 from tasks.metrics import House
-from tests.api.asking import get, post, serve
-from tests.conftest import Processes
 from tests.db import rows
 from tools.errors import Unavailable
 
@@ -47,17 +43,6 @@ def test_a_webhook_is_counted_by_whether_it_is_ours(client: FlaskClient) -> None
     before = value("packshot_webhooks_total", ours="no")
     client.post(f"/hooks/runpod/{uuid4()}/nonsense")
     assert value("packshot_webhooks_total", ours="no") == before + 1
-
-
-def test_the_api_tells_on_a_port_of_its_own(starter: Processes, database: str) -> None:  # noqa: ARG001 - it must run
-    port = any_free(set())
-    site = serve(starter, {"METRICS_BIND": f"127.0.0.1:{port}"})
-    assert post(f"{site}/api/nap/async", {}).status_code == 202
-    assert get(f"{site}/metrics").status_code == 404
-    told = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
-    (family,) = [one for one in text_string_to_metric_families(told) if one.name == "packshot_request_seconds"]
-    counted = [sample for sample in family.samples if sample.name.endswith("_count")]
-    assert ("/api/nap/async", "202", 1.0) in [(one.labels["route"], one.labels["status"], one.value) for one in counted]
 
 
 def test_a_port_that_is_taken_is_no_reason_not_to_work(

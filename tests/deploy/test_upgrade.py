@@ -23,7 +23,7 @@ def test_the_code_of_a_version_runs_from_its_own_folder(tmp_path: Path) -> None:
         pytest.skip("this is no checkout")
     older = tmp_path / "older"
     upgrade.unpack("HEAD", older)
-    said = upgrade.run(upgrade.code(older), "import db.schema; print(db.schema.__file__)")
-    assert said.strip() == str(older / "db/schema.py")
+    said = upgrade.run(upgrade.code(older), "import outage; print(outage.__file__)")
+    assert said.strip() == str(older / "outage.py")
     with pytest.raises(SystemExit, match="There is no no-such-version"):
         upgrade.unpack("no-such-version", tmp_path / "none")

@@ -1,13 +1,13 @@
 """`packshot endpoints`: what RunPod may spend on each tool, shown and set."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from embedded.cli import main
 from embedded.endpoints import scale
 from settings import settings
-from tests.conftest import NO_SERVERS
 from tests.gateway.cloud import Fault
 from tests.gateway.gateway import Gateway
 from tools.errors import InvalidInput, Unavailable
@@ -52,11 +52,19 @@ def test_what_runpod_refuses_is_said_in_a_sentence(gateway: Gateway) -> None:
         list(scale(["sculpt"], NOTHING))
 
 
-def test_the_command_shows_changes_and_refuses(gateway: Gateway, processes: Any) -> None:  # noqa: ARG001 - it must run
-    changed = processes.start("packshot", "endpoints", "mask", "--max", "5", env=NO_SERVERS)
-    nobody = processes.start("packshot", "endpoints", "--max", "7", env=NO_SERVERS)
-    nothing = processes.start("packshot", "endpoints", env={**NO_SERVERS, "RUNPOD_ENDPOINTS": ""})
-    assert [one.popen.wait(60) for one in (changed, nobody, nothing)] == [0, 2, 1]
-    assert changed.said() == "mask         nap-endpoint: 0 to 5 workers (NVIDIA L4)\n"
-    assert "Name the tools" in nobody.said()
-    assert nothing.said() == "Error: No tool is done at RunPod: name its endpoints in RUNPOD_ENDPOINTS.\n"
+def test_the_command_shows_changes_and_refuses(gateway: Gateway) -> None:  # noqa: ARG001 - it must run
+    changed, nobody = (
+        CliRunner().invoke(main, ["endpoints", *words]) for words in (["mask", "--max", "5"], ["--max", "7"])
+    )
+    assert (changed.exit_code, changed.output) == (0, "mask         nap-endpoint: 0 to 5 workers (NVIDIA L4)\n")
+    assert (nobody.exit_code, "Name the tools" in nobody.output) == (2, True)
+
+
+def test_where_nothing_is_done_at_runpod_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNPOD_ENDPOINTS", "")
+    settings.cache_clear()
+    nothing = CliRunner().invoke(main, ["endpoints"])
+    settings.cache_clear()
+    assert (nothing.exit_code, nothing.output) == (
+        1, "Error: No tool is done at RunPod: name its endpoints in RUNPOD_ENDPOINTS.\n",
+    )  # fmt: skip
