@@ -70,7 +70,8 @@ def test_jobs_go_on_from_a_backup(
     forget_connections()
     restored = script("restore", file, tables)
     assert restored.returncode == 0, restored.stderr
-    house = House(processes, gpus=1, env={"REDIS_URL": redis, "DATABASE_URL": tables})
+    house = House(processes, env={"REDIS_URL": redis, "DATABASE_URL": tables}, parts=["watch"])
+    processes.start("celery", "-A", "tests.rig", "worker", "-Q", "main,resume,gpu", "-P", "threads", env=house.env)
     house.pass_time()  # and whoever ran something is gone
     ended: Any = wait_for_end(*map(str, (waiting, begun, lost)), patience_s=60)
     assert {job["status"] for job in ended} == {"completed"}
