@@ -5,9 +5,9 @@ from kombu.transport import TRANSPORT_ALIASES
 
 from settings import settings
 
-broker_url = settings().redis_url
+broker_url = settings().redis_url.get_secret_value()
 # Canvases need results; the rows are the truth all the same.
-result_backend = settings().redis_url
+result_backend = settings().redis_url.get_secret_value()
 override_backends = dict.fromkeys(("redis", "rediss"), "tasks.results:Results")
 # What the line above is for results. There is no setting for it: `broker_transport` would replace the URL's scheme.
 TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "tasks.broker:Transport"))

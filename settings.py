@@ -4,7 +4,7 @@ import re
 from functools import cache
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 #: Of the whole house: an image has its rooms and no package's metadata.
@@ -17,9 +17,10 @@ SHORTEST_SECRET = 16
 SHORTEST_KEEP_DAYS = 8
 
 
-def use_psycopg2(url: str) -> str:
+def use_psycopg2(url: str | SecretStr) -> str:
     """Name the driver: a bare `postgresql://` means psycopg 3 to SQLAlchemy 2.1, and that one is not installed."""
-    scheme, found, rest = url.partition("://")
+    said = url.get_secret_value() if isinstance(url, SecretStr) else url
+    scheme, found, rest = said.partition("://")
     if not found or scheme not in {"postgres", "postgresql", "postgresql+psycopg2"}:
         raise ValueError("give a URL like postgresql://user:password@host:5432/name")
     return f"postgresql+psycopg2://{rest}"
@@ -52,6 +53,13 @@ def pairs(text: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, value in split}
 
 
+def check_rate(text: str) -> str:
+    """Refuse what is no rate."""
+    if not re.fullmatch(r"[1-9]\d{0,8} per (second|minute|hour|day)", text):
+        raise ValueError("give a rate, like 1200 per minute")
+    return text
+
+
 def check_pairs(text: str) -> str:
     """Refuse what is not `tool=endpoint` by commas."""
     if text and not re.fullmatch(r"\s*\w+=[\w-]+\s*(,\s*\w+=[\w-]+\s*)*", text):
@@ -64,10 +72,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
 
-    database_url: Annotated[str, AfterValidator(use_psycopg2)] = Field(
-        "postgresql://packshot@127.0.0.1:5432/packshot", description="PostgreSQL: the truth about every job."
+    database_url: Annotated[SecretStr, BeforeValidator(use_psycopg2)] = Field(
+        SecretStr("postgresql://packshot@127.0.0.1:5432/packshot"), description="PostgreSQL: the truth about every job."
     )
-    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey: Celery's broker and results.")
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"), description="Redis or Valkey: Celery's broker and results."
+    )
     s3_endpoint_url: str | None = Field(
         None, description="Any S3. For R2: https://<account>.r2.cloudflarestorage.com. Empty means Amazon's own."
     )
@@ -109,12 +119,35 @@ class Settings(BaseSettings):
     comfyui_url: str = Field("http://127.0.0.1:8188", description="ComfyUI, which does the work of ENGINE=gpu.")
     comfyui_command: str = Field("", description="Starts ComfyUI with the handler; empty if it runs by itself.")
     generate_profile: str = Field(
-        "", description="Models for generate: `packshot models` lists them; empty is the first."
+        "", description="Models for generate: `packshot models` lists them; empty is the first. Training follows it."
     )
     inpaint_profile: str = Field("", description="Models for inpaint.")
     video_profile: str = Field("", description="Models for video.")
+    models_dir: str = Field("models", description="Folder of model files: training finds its base in its diffusers/.")
     lora_cache_bytes: int = Field(20 * 2**30, ge=0, description="Disk that LoRAs may take, in bytes.")
 
+    auth: Literal["off", "keys"] = Field(
+        "off", description="Whether the API wants a key: off serves this machine alone, keys all who have one."
+    )
+    rate_limit: Annotated[str, AfterValidator(check_rate)] = Field(
+        "1200 per minute", description="How often one key, or one address without a key, may ask."
+    )
+    gpu_second_price: float = Field(
+        0,
+        ge=0,
+        allow_inf_nan=False,
+        description="What a GPU second costs you; what keys may spend counts by it.",
+    )
+    proxy_hops: int = Field(
+        0, ge=0, le=10, description="Proxies of yours before the API, whose X-Forwarded- headers are believed."
+    )
+    trusted_hosts: str = Field(
+        "",
+        description="Names under which the API is asked, by commas; if empty, any with keys, or this machine's.",
+    )
+    cors_origins: str = Field(
+        "", description="Pages of other origins that may ask from a browser, as https://shop.example, by commas."
+    )
     sync_wait_s: float = Field(300, ge=0, le=3600, description="Seconds a synchronous call waits before it gets a 202.")
     max_upload_bytes: int = Field(512 * 2**20, ge=2**20, description="The largest upload, in bytes.")
     keep_events_days: int = Field(30, ge=1, description="Days that the events of jobs are kept.")
@@ -125,6 +158,11 @@ class Settings(BaseSettings):
         "", description="Where this process tells Prometheus its metrics, as 127.0.0.1:9464; empty tells nobody."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
+
+    log_format: Literal["text", "json"] = Field("text", description="Lines for people, or for programs.")
+    flower_control: Literal["off", "on"] = Field(
+        "off", description="Whether Flower may stop workers, change them, and send tasks; off lets it look on."
+    )
 
     packshot_data_dir: str = Field(".local", description="Where the embedded servers keep their data.")
     api_port: int = Field(0, ge=0, le=65535, description="Port of the embedded API; 0 picks 5000, or a free one.")

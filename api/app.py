@@ -1,17 +1,17 @@
 """The Flask app: one for all tools, or for those that PACKSHOT_TOOLS names."""
 
-import logging
-import re
-from uuid import uuid4
+from flask import Flask
 
-from flask import Flask, Response, request
-
+import journal
 from api import (
     batches,
+    callers,
+    events,
     flows,
     health,
     hooks,
     jobs,
+    manners,
     metrics,
     openapi,
     problems,
@@ -21,6 +21,8 @@ from api import (
     uploads,
     usage,
 )
+from api.listening import Listening
+from api.streams import Streams
 from api.waiting import Waiting
 from settings import settings
 from tools import catalog
@@ -31,26 +33,26 @@ from tools.train import TRAIN
 #: Fields of a form, and bytes of those that are no files.
 MOST_PARTS, LARGEST_FIELDS = 50, 500_000
 
-#: Request ids that we take over: what cannot break a header or a line of a log.
-REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
-
 
 def create_app() -> Flask:
     """Make the app."""
-    logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(message)s")
+    journal.configure()
     app = Flask("api", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it; the seed's order is kept
     app.config["MAX_CONTENT_LENGTH"] = settings().max_upload_bytes
     app.config["MAX_FORM_PARTS"] = MOST_PARTS
     app.config["MAX_FORM_MEMORY_SIZE"] = LARGEST_FIELDS
-    app.extensions["waiting"] = Waiting()
+    listening = Listening()
+    app.extensions["waiting"] = Waiting(listening)
+    app.extensions["streams"] = Streams(listening)
     problems.register(app)
-    metrics.register(app)
+    manners.register(app)
+    callers.register(app)
+    metrics.register(app)  # after that: a port of its own is open to whoever may read metrics
     served = serve_tools(app)
-    for room in (jobs, flows, batches, uploads, usage, health, hooks):
+    for room in (jobs, flows, batches, events, uploads, usage, health, hooks):
         app.register_blueprint(room.blueprint)
     app.register_blueprint(openapi.routes(served))
-    app.after_request(finish)
     return app
 
 
@@ -62,11 +64,3 @@ def serve_tools(app: Flask) -> list[Tool]:
     for tool in served:
         app.register_blueprint(special[tool.name] if tool.name in special else tools.routes(tool))
     return served
-
-
-def finish(response: Response) -> Response:
-    """Give every answer a request id, the caller's if it sent one."""
-    sent = request.headers.get("X-Request-Id", "")
-    response.headers["X-Request-Id"] = sent if REQUEST_ID.fullmatch(sent) else uuid4().hex
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    return response

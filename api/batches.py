@@ -22,6 +22,7 @@ from tools.errors import InvalidInput, ToolError
 from tools.flow import MOST_JOBS, Fault, Step, blame, raise_all
 from tools.plan import Ready
 from tools.refusal import refuse
+from tools.texts import Text
 
 blueprint = Blueprint("batches", __name__, url_prefix="/api/batches")
 
@@ -34,7 +35,7 @@ class Batch(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    name: str | None = Field(None, min_length=1, max_length=200, description="What you call it.")
+    name: Text | None = Field(None, min_length=1, max_length=200, description="What you call it.")
     tool: str = Field(max_length=64, description="The tool that all its jobs run.")
     base: dict[str, Any] = Field({}, description="Params that all have.")
     items: list[dict[str, Any]] | None = Field(

@@ -1,6 +1,8 @@
 """The API's own description: OpenAPI, a page to browse it, and the tools' schemas."""
 
+from base64 import b64encode
 from collections.abc import Iterator
+from hashlib import sha256
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -23,11 +25,17 @@ PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Packshot API</title>
 <link rel="stylesheet" href="/docs/swagger-ui.css"></head>
 <body><div id="ui"></div><script src="/docs/swagger-ui-bundle.js"></script>
-<script>
-SwaggerUIBundle({url: "/openapi.json", dom_id: "#ui", deepLinking: true, validatorUrl: null});
-</script>
+<script>%s</script>
 </body></html>
 """
+
+START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#ui", deepLinking: true, validatorUrl: null});'
+
+#: The page runs what stands in it and the bundle beside it, which writes styles and shows pictures of its own.
+POLICY = (
+    "default-src 'none'; connect-src 'self'; img-src 'self' data:; font-src 'self'; style-src 'self' 'unsafe-inline'; "
+    f"script-src 'self' 'sha256-{b64encode(sha256(START.encode()).digest()).decode()}'; frame-ancestors 'none'"
+)
 
 PROBLEM = {
     "type": "object",
@@ -65,6 +73,8 @@ JOB = {
     },
 }
 
+KEY = {"type": "http", "scheme": "bearer", "description": "A key that `packshot keys create` made."}
+
 STEP = {
     "type": "object",
     "required": ["id", "tool", "status", "result", "jobs"],
@@ -97,6 +107,24 @@ FLOW = {
     },
 }
 
+EVENT = {
+    "type": "object",
+    "required": ["id", "event", "at", "ended", "status"],
+    "properties": {
+        "id": {"type": ["integer", "null"], "description": "Grows with each event; a snapshot has that of the newest."},
+        "event": {"type": "string", "description": "snapshot, accepted, started, progress, completed, ..."},
+        "at": {"type": "string", "format": "date-time"},
+        "ended": {"type": "boolean", "description": "Whether this is the last of all."},
+        "status": {"type": "string", "description": "Of the job at that time; of a flow, as it is now."},
+        "stage": {"type": "string"},
+        "progress": {"type": "number", "minimum": 0, "maximum": 1},
+        "result": {"type": ["object", "null"], "description": "With the end of a job: what the poll shows, too."},
+        "error": {"type": ["object", "null"]},
+        "steps": {"type": "array", "items": {"type": "object"}, "description": "Of a flow: each step, as it is now."},
+        "job": {"type": ["object", "null"], "description": "Of a flow: the job to which it happened, as it was then."},
+    },
+}
+
 
 def routes(served: list[Tool]) -> Blueprint:
     """Make the routes that describe these tools."""
@@ -112,7 +140,9 @@ def routes(served: list[Tool]) -> Blueprint:
 
     @blueprint.get("/docs")
     def get_docs() -> Response:
-        return Response(PAGE, content_type="text/html; charset=utf-8")
+        return Response(
+            PAGE % START, headers={"Content-Security-Policy": POLICY}, content_type="text/html; charset=utf-8"
+        )
 
     @blueprint.get("/docs/problems")
     def get_problems() -> Response:
@@ -138,6 +168,7 @@ def list_problems() -> Iterator[str]:
 def describe(served: list[Tool], base: str) -> dict[str, Any]:
     """Write the whole document; `base` is where we are reached."""
     paths: dict[str, dict[str, Any]] = {}
+    locked = settings().auth == "keys"
     for group, operation in every(served):
         paths.setdefault(operation.path, {})[operation.verb] = {"tags": [group], **operation.describe()}
     return {
@@ -145,7 +176,12 @@ def describe(served: list[Tool], base: str) -> dict[str, Any]:
         "info": {"title": "Packshot", "version": VERSION, "description": "GPU tools for product imagery."},
         "servers": [{"url": base}],
         "paths": paths,
-        "components": {"schemas": {"Problem": PROBLEM, "Job": JOB, "Flow": FLOW}},
+        "components": {
+            "schemas": {"Problem": PROBLEM, "Job": JOB, "Flow": FLOW, "Event": EVENT},
+            "responses": {"Problem": operations.PROBLEM_RESPONSE},
+            **({"securitySchemes": {"key": KEY}} if locked else {}),
+        },
+        **({"security": [{"key": []}]} if locked else {}),
     }
 
 

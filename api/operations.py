@@ -13,6 +13,7 @@ from api.jobs import LONGEST_PAGE, LONGEST_POLL, STATUSES, Again
 from api.retrying import Retry
 from api.templates import NewTemplate
 from tools.contract import Tool
+from tools.dataset import LEAST, MOST
 from tools.flow import Flow
 from tools.train import TRAIN
 
@@ -35,6 +36,23 @@ SUBMIT_HEADERS: dict[str, Schema] = {
 OBJECT: Schema = {"type": "object"}
 LIST: Schema = {"type": "array", "items": OBJECT}
 JOB: Schema = {"$ref": "#/components/schemas/Job"}
+STREAM: Schema = {"type": "string", "description": "Frames of id, event and data; each data is one Event."}
+EVENTS: Schema = {
+    "type": "object",
+    "required": ["data", "next_cursor", "has_more"],
+    "properties": {
+        "data": {"type": "array", "items": {"$ref": "#/components/schemas/Event"}, "description": "The oldest first."},
+        "next_cursor": {"type": ["string", "null"]},
+        "has_more": {"type": "boolean"},
+    },
+}
+LAST_ID: dict[str, Schema] = {
+    "Last-Event-ID": {
+        "type": "string",
+        "pattern": "^[0-9]+$",
+        "description": "A stream goes on after this event; one that is not there any more gives a snapshot instead.",
+    },
+}
 BINARY: Schema = {"type": "string", "format": "binary"}
 FLOW: Schema = {"$ref": "#/components/schemas/Flow"}
 STARTED: Schema = {
@@ -69,6 +87,8 @@ class Operation:
     query: dict[str, Schema] = field(default_factory=dict)
     headers: dict[str, Schema] = field(default_factory=dict)
     media: str = "application/json"
+    #: Whether it tells the same as a stream, too, to who asks for one.
+    streams: bool = False
 
     def describe(self) -> Schema:
         """Write the operation down as OpenAPI does."""
@@ -79,7 +99,10 @@ class Operation:
         bodies = {"application/json": self.json, "multipart/form-data": self.form}
         if content := {media: {"schema": schema} for media, schema in bodies.items() if schema}:
             said["requestBody"] = {"required": True, "content": content}
-        return {**said, "responses": {**self.responses(), "default": PROBLEM_RESPONSE}}
+        if self.path.startswith(OPEN):
+            said["security"] = []
+        known = {str(code): REFUSED for code in REFUSALS if self.verb == "post" or code not in OF_SUBMITS}
+        return {**said, "responses": {**known, **self.responses(), "default": PROBLEM_RESPONSE}}
 
     def parameters(self) -> Iterator[Schema]:
         """List what stands in the path, the query and the headers."""
@@ -91,8 +114,12 @@ class Operation:
 
     def responses(self) -> Schema:
         """List the answers."""
+        stream = {"text/event-stream": {"schema": STREAM}} if self.streams else {}
         return {
-            status: {"description": self.text, **({"content": {self.media: {"schema": schema}}} if schema else {})}
+            status: {
+                "description": self.text,
+                **({"content": {self.media: {"schema": schema}, **stream}} if schema else {}),
+            }
             for status, schema in self.answers.items()
         }
 
@@ -101,6 +128,15 @@ PROBLEM_RESPONSE: Schema = {
     "description": "A problem document: what went wrong, and what to do.",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
+
+
+#: The same, where a code is named; and the codes that an operation may answer with, the second of those that do things.
+REFUSED: Schema = {"$ref": "#/components/responses/Problem"}
+REFUSALS = (400, 401, 402, 403, 404, 409, 413, 415, 416, 422, 429, 500, 502, 503)
+OF_SUBMITS = (402, 409, 413, 415, 502)
+
+#: What needs no key.
+OPEN = ("/health", "/ready", "/hooks/")
 
 
 def schema_of(model: type[BaseModel], *, answered: bool = False) -> Schema:
@@ -152,11 +188,19 @@ def of_training() -> Iterator[Operation]:
     yield Operation("post", "/api/train", "train", TRAIN.summary, {"202": status}, params, form, headers=key)
     yield from (
         Operation("get", "/api/training-status/{job_id}", "get_training_status", "Poll a training.", {"200": status}),
-        Operation("get", "/api/training-config", "get_training_config", "Show training's defaults.", {"200": OBJECT}),
+        Operation(
+            "get", "/api/training-config", "get_training_config", "Show training's defaults.", {"200": OBJECT},
+            query={"images": {"type": "integer", "minimum": LEAST, "maximum": MOST,
+                              "description": "Show what so many photos are trained with, and why."}},
+        ),
         Operation("get", "/api/models", "list_models", "List all trained models.", {"200": LIST}),
         Operation("get", "/api/models/{model_id}", "get_model", "Show one model.", {"200": OBJECT}),
         Operation(
             "get", "/api/models/{model_id}/cutouts", "get_model_cutouts", "Show what a model was made from.",
+            {"200": BINARY}, media="image/png",
+        ),
+        Operation(
+            "get", "/api/models/{model_id}/samples", "get_model_samples", "Show pictures without a model and with it.",
             {"200": BINARY}, media="image/png",
         ),
     )  # fmt: skip
@@ -197,9 +241,17 @@ def of_flows() -> Iterator[Operation]:
         Operation("get", "/api/flows/named", "list_named_flows", "List the flows that run by name.", {"200": OBJECT}),
         Operation("get", "/api/flows", "list_flows", "List flows, the newest first.", {"200": OBJECT}, query=filters),
         Operation("get", one, "get_flow", "Show a flow, or wait for its end.", {"200": FLOW}, query=WAIT),
+        of_events("flow", "What happens in a flow: live, or as a list; its jobs, and its end."),
         Operation("post", f"{one}/cancel", "cancel_flow", "Cancel a flow; an ended one stays.", {"200": FLOW}),
         Operation("post", f"{one}/retry", "retry_flow", again, both, schema_of(Retry), headers=SUBMIT_HEADERS),
     )
+
+
+def of_events(what: str, text: str) -> Operation:
+    """Describe the events of a job or a flow."""
+    answers: dict[str, Schema] = {"200": EVENTS, "204": {}}
+    path, name = f"/api/{what}s/{{{what}_id}}/events", f"list_{what}_events"
+    return Operation("get", path, name, text, answers, query=PAGES, headers=LAST_ID, streams=True)
 
 
 def of_batches() -> Iterator[Operation]:
@@ -227,7 +279,10 @@ def of_house() -> Iterator[Operation]:
     again, both = "Run a job once more as a new one, with other params.", {"200": OBJECT, "202": ACCEPTED}
     spent = "Add up GPU seconds, seconds in queues, and money of the jobs that ended from one day to another."
     span: dict[str, Schema] = {
-        "by": {"type": "string", "description": "Some of day, tool, flow, status, by commas; day, if it is left out."},
+        "by": {
+            "type": "string",
+            "description": "Some of day, tool, flow, key, status, by commas; day, if it is left out.",
+        },
         "since": {"type": "string", "format": "date", "description": "The first day, in UTC; else 30 days are told."},
         "until": {"type": "string", "format": "date", "description": "The last day, in UTC; else it is today."},
     }
@@ -245,6 +300,7 @@ def of_house() -> Iterator[Operation]:
             schema_of(Again),
             headers=SUBMIT_HEADERS,
         ),
+        of_events("job", "What happens to a job: live, or as a list; it begins, goes on, ends."),
         Operation("get", "/api/jobs/{job_id}/lineage", "get_lineage", walk, {"200": OBJECT}),
         Operation("post", "/api/uploads", "upload", "Bring a picture into the bucket.", {"201": OBJECT}, form=image),
         Operation("get", "/api/usage", "get_usage", spent, {"200": OBJECT}, query=span),

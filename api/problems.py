@@ -7,7 +7,7 @@ from flask import Flask, Response, json, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from storage.space import is_full
-from tools import errors
+from tools import allowance, errors
 from tools.errors import InvalidInput, ToolError
 from tools.flow import FlowRunning
 
@@ -31,6 +31,12 @@ STATUSES: dict[type[ToolError], int] = {
     errors.NoOutput: 502,
     errors.HandlerFailed: 502,
     errors.Unavailable: 503,
+    allowance.KeyRequired: 401,
+    allowance.KeyRefused: 401,
+    allowance.BudgetSpent: 402,
+    allowance.ScopeMissing: 403,
+    allowance.QuotaReached: 429,
+    allowance.GpuSecondsSpent: 409,
 }
 
 #: What werkzeug refuses while it reads a body does not say which of its bounds was passed.
@@ -48,8 +54,11 @@ def status_of(error: ToolError) -> int:
 def show(error: ToolError, **more: Any) -> Response:
     """Answer with an error of ours."""
     status = status_of(error)
-    retry = {"Retry-After": RETRY_AFTER[status]} if error.retryable and status in RETRY_AFTER else {}
-    return document(status, error.problem() | more, retry)
+    after = error.details.get("retry_after") or (RETRY_AFTER.get(status) if error.retryable else None)
+    headers = {"Retry-After": str(after)} if after else {}
+    if status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="packshot"'
+    return document(status, error.problem() | more, headers)
 
 
 def document(status: int, members: dict[str, Any], headers: dict[str, str]) -> Response:
@@ -62,6 +71,8 @@ def document(status: int, members: dict[str, Any], headers: dict[str, str]) -> R
 
 def show_http(error: HTTPException) -> Response:
     """Answer with what Flask refused: no such route, wrong method, too large."""
+    if isinstance(error.response, Response):  # whoever refused has said it in our words
+        return error.response
     if isinstance(error, RequestEntityTooLarge):
         return show(errors.TooLarge(TOO_LARGE))
     status = error.code or 500
@@ -105,4 +116,17 @@ class UnsupportedContentType(InvalidInput):
     code = "unsupported_content_type"
 
 
-STATUSES |= {BadRequest: 400, UnsupportedContentType: 415}
+class NotAcceptable(InvalidInput):
+    """We cannot answer in the form that is asked for: ask for application/json."""
+
+    code = "not_acceptable"
+
+
+class TooOften(ToolError):
+    """You ask more often than this house answers: wait as long as Retry-After says, and poll less often."""
+
+    code = "too_often"
+    retryable = True
+
+
+STATUSES |= {BadRequest: 400, UnsupportedContentType: 415, NotAcceptable: 406, TooOften: 429}

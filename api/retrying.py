@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api import composing
-from api.composing import Admitted
+from api.composing import Admitted, key_of
 from db import flow_pages
 from db.course import AskedFlow, Kept
 from tools import flow, plan
@@ -84,11 +84,11 @@ def merge(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], dic
 def remember(steps: list[Ready], stored: dict[str, list[dict[str, Any]]]) -> Admitted:
     """Find what the doors made of the files then: nothing is fetched twice, or looked for once more."""
     return {
-        (kind.door, item[name]): let[name]
+        key_of(kind.door, item[name]): let[name]
         for ready in steps
         for item, let in zip(ready.items, stored[ready.step.id], strict=True)
         for name, kind in ready.tool.takes.items()
-        if kind.door and isinstance(item.get(name), str)
+        if kind.door and isinstance(let.get(name), str)
     }
 
 

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from flask import Response, current_app, jsonify
 
-from api import problems
+from api import callers, problems
 from api.preferences import Preference, read_key
 from api.waiting import Waiting
 from db import intake, life, pages
@@ -40,7 +40,7 @@ def submit(
         retry_of: The job that it does once more.
 
     Raises:
-        InvalidInput, ModelNotFound, ModelNotReady, …: and nothing was made.
+        InvalidInput, ModelNotFound, ModelNotReady, QuotaReached, …: and nothing was made.
         Unavailable: the database or the bucket is down, and nothing was made.
     """
     key = read_key(tool.name, fingerprint or given)
@@ -48,13 +48,15 @@ def submit(
         return known, True
     told, deadlines = tool.part(given)
     params = check(tool, told).model_dump(mode="json")
-    asked = Asked(uuid4(), tool, given, params, AWAITED if awaited else ALONE, deadlines, retry_of)
+    priority = AWAITED if awaited else ALONE
+    asked = Asked(uuid4(), tool, given, params, priority, deadlines, retry_of, callers.origin())
     if key:
         job_id, new = intake.accept_once(key, asked)
         if not new:
             return job_id, True
     else:
         intake.accept(asked)
+    logger.info("job accepted", extra={"job_id": str(asked.id), "tool": tool.name})
     sender.send(asked.id, tool.name, None)
     return asked.id, False
 

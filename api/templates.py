@@ -14,6 +14,7 @@ from tools.contract import Tool
 from tools.errors import FileNotFound, TooLarge, UnknownField
 from tools.refusal import check_sound, refuse
 from tools.resolve_template import RESOLVE_TEMPLATE
+from tools.texts import Text
 
 blueprint = Blueprint("templates", __name__, url_prefix="/api/templates")
 
@@ -26,8 +27,8 @@ class NewTemplate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: str = Field(min_length=1, max_length=200, description="What you call it.")
-    prompt: str = Field(
+    name: Text = Field(min_length=1, max_length=200, description="What you call it.")
+    prompt: Text = Field(
         min_length=1, max_length=4000, description="The prompt; trigger_keyword in it stands for the product's word."
     )
 

@@ -7,19 +7,22 @@ from flask import Blueprint, Response, jsonify, request
 
 from api import files, submitting
 from api.bodies import read_file, read_form, read_json
+from api.cards import learn
+from api.jobs import read_count
 from api.preferences import Preference, read_key
 from api.tools import read_id
-from db import intake, models
+from db import cards, intake, models
+from db.models import CUTOUTS
 from settings import settings
 from storage.door import take_archive
 from storage.spool import spool
-from tools.errors import JobNotFound, MissingInput, ModelNotFound
+from tools.card import SAMPLES
+from tools.dataset import LEAST, MOST
+from tools.errors import MissingInput, ModelNotFound
 from tools.train import TRAIN, Training
+from tools.tuning import advise
 
 blueprint = Blueprint("training", __name__, url_prefix="/api")
-
-#: What the seed shows of a training; a model shows more.
-STATUS_KEYS = ("model_id", "job_id", "model_name", "trigger_word", "status", "model_string")
 
 
 @blueprint.get("/models")
@@ -31,7 +34,7 @@ def list_models() -> Response:
 @blueprint.get("/models/<model_id>")
 def get_model(model_id: str) -> Response:
     """Show one model."""
-    return jsonify(models.show_one(read_model_id(model_id)))
+    return jsonify(cards.show_model(learn(cards.find(read_model_id(model_id)))))
 
 
 def read_model_id(text: str) -> int:
@@ -44,19 +47,28 @@ def read_model_id(text: str) -> int:
 @blueprint.get("/models/<model_id>/cutouts")
 def get_cutouts(model_id: str) -> Response:
     """Show what a model was made from: the product, cut out of its photos, as a PNG."""
-    return files.send(models.find_cutouts(read_model_id(model_id)))
+    return files.send(models.find_sheet(read_model_id(model_id), CUTOUTS))
+
+
+@blueprint.get("/models/<model_id>/samples")
+def get_samples(model_id: str) -> Response:
+    """Show what a model does to four prompts: pictures without it and with it, as a PNG."""
+    return files.send(models.find_sheet(read_model_id(model_id), SAMPLES))
 
 
 @blueprint.get("/training-config")
 def get_training_config() -> Response:
-    """Show the default training params."""
-    return jsonify(Training().model_dump())
+    """Show the default training params; with `?images=n`, those for so many photos, and why."""
+    if "images" not in request.args:
+        return jsonify(Training().model_dump())
+    advice = advise(read_count("images", LEAST, MOST, smallest=LEAST))
+    return jsonify({**advice.training.model_dump(), "because": advice.because, "reasons": advice.reasons})
 
 
 @blueprint.get("/training-status/<job_id>")
 def get_training_status(job_id: str) -> Response:
     """Show how a training is."""
-    return jsonify(show(read_id(job_id)))
+    return jsonify(cards.show_training(cards.find_trained(read_id(job_id))))
 
 
 @blueprint.post("/train")
@@ -66,7 +78,7 @@ def train() -> Response:
         job_id, replayed = train_upload(read_form(TRAIN))
     else:
         job_id, replayed = submitting.submit(TRAIN, read_json(or_form=True), awaited=False)
-    response = jsonify(show(job_id))
+    response = jsonify(cards.show_training(learn(cards.find_trained(job_id))))
     response.status_code = 202
     return submitting.finish(response, job_id, Preference(0), replayed=replayed)
 
@@ -84,13 +96,5 @@ def train_upload(given: dict[str, Any]) -> tuple[UUID, bool]:
         if key and (known := intake.find_key(key)):
             return known, True
         TRAIN.check({**told, "images": "r2://"})  # what is missing is told before the zip is opened
-        given = {**given, "images": take_archive(spooled.path)}
+        given = {**given, "images": take_archive(spooled.path, told["trigger_word"])}
     return submitting.submit(TRAIN, given, awaited=False, fingerprint=fingerprint)
-
-
-def show(job_id: UUID) -> dict[str, Any]:
-    """Show a training in the seed's keys. Raises JobNotFound."""
-    model = models.show_training(job_id)
-    if model is None:
-        raise JobNotFound
-    return {key: model[key] for key in STATUS_KEYS}

@@ -47,7 +47,7 @@ def measure(logs: Path) -> list[Figure]:
     """Measure an API on an empty table and one on a full one, in turns, so that a busy moment hits both."""
     with stack.processes(logs, "million") as starter:
         empty()
-        urls = {"empty": settings().database_url, "full": copy()}
+        urls = {"empty": settings().database_url.get_secret_value(), "full": copy()}
         fill(urls["full"])
         taken = time_all({name: serve(starter, url) for name, url in urls.items()})
     load = Figure(f"{ROWS} ended jobs: load of the machine", os.getloadavg()[0])
@@ -75,7 +75,7 @@ def empty() -> None:
 def copy() -> str:
     """Make a second database like ours; gives its URL."""
     engine().dispose()
-    ours = make_url(settings().database_url)
+    ours = make_url(settings().database_url.get_secret_value())
     with connected(ours.set(database="postgres")) as cursor:
         cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [ours.database])
         cursor.execute(f"CREATE DATABASE {FULL} TEMPLATE {ours.database}")

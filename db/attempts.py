@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import and_, func, or_, select, text, update
 
-from db import suspicions
+from db import progress, suspicions
 from db.base import quick, reachable, soon, transaction
 from db.jobs import Attempt, Job
 
@@ -47,7 +47,9 @@ def claim(attempt_id: UUID, worker: str) -> dict[str, Any] | None:
         job_id = connection.scalar(taken)
         if job_id is None:
             return None
-        wanted = select(Job.tool, Job.params, Job.found, Job.timeout_s).where(Job.id == job_id)
+        wanted = select(Job.tool, Job.params, Job.found, Job.timeout_s, Job.flow_id, Job.request_id).where(
+            Job.id == job_id
+        )
         told = dict(connection.execute(wanted).one()._asdict())
     return {"job_id": str(job_id), "attempt_id": str(attempt_id), **told}
 
@@ -61,18 +63,16 @@ def forestall(attempt_id: UUID) -> bool:
         return connection.scalar(taken) is not None
 
 
-def beat(attempt_id: UUID, progress: float, stage: str) -> bool:
+def beat(attempt_id: UUID, far: float, stage: str) -> bool:
     """Say that the attempt goes on, and how far it is (0 to 1). False: it was ended meanwhile, so stop."""
     alive = update(Attempt).where(Attempt.id == attempt_id, Attempt.ended_at.is_(None)).values(beat_at=soon(0))
-    going = update(Job).where(Job.status == "processing")
-    told = {"progress": func.greatest(Job.progress, progress), "stage": stage}
     # Each statement is a transaction of its own: whoever holds both rows took the job's first.
     with reachable(), quick().connect() as connection:
         job_id = connection.scalar(alive.returning(Attempt.job_id))
         if job_id is None:
             suspicions.suspect_if_replaced(connection, attempt_id)
             return False
-        connection.execute(going.where(Job.id == job_id).values(told))
+        connection.execute(progress.telling_one(), {"told_id": job_id, "told_progress": far, "told_stage": stage})
     return True
 
 

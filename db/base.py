@@ -7,10 +7,12 @@ from functools import cache, lru_cache
 from select import POLLIN, poll
 from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, Engine, MetaData, create_engine, event, func, select
+from sqlalchemy import JSON, ColumnElement, Engine, MetaData, bindparam, column, create_engine, event, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.sql.selectable import TableValuedAlias
 from sqlalchemy.types import DateTime, Text, Uuid
 
 from db.lifeline import LOOK_UP_S, Places, lifeline, must_be_there
@@ -73,7 +75,7 @@ def quick() -> Engine:
 def open_engine(pool_size: int, **options: Any) -> Engine:
     """Open a pool."""
     opened = create_engine(
-        settings().database_url,
+        settings().database_url.get_secret_value(),
         pool_size=pool_size,
         max_overflow=0,  # one beyond the pool would be opened, with its password checked, for a single use
         poolclass=Places,
@@ -155,3 +157,10 @@ def ping() -> None:
 def soon(seconds: float | ColumnElement[float]) -> ColumnElement[Any]:
     """Say when, in the database's time: a worker whose clock is wrong must not matter."""
     return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+
+
+def unnest(**columns: Any) -> TableValuedAlias:
+    """Make a table of lists that are given when it is asked: its text is the same however many rows it has."""
+    lists = [bindparam(name, type_=ARRAY(kind)) for name, kind in columns.items()]
+    shape = (column(name, kind) for name, kind in columns.items())
+    return func.unnest(*lists).table_valued(*shape, name="said").render_derived()

@@ -8,9 +8,10 @@ from uuid import UUID
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
+from db import api_keys
+from db.api_keys import Origin
 from db.flows import Edge, Flow, Step, StepStatus
-from db.jobs import Job
-from db.listen import JOBS_CHANNEL
+from db.jobs import Event, Job
 from db.openings import NoList, NothingLeft, Opener
 from tools.flow import FlowNotFound
 from tools.plan import Ready
@@ -41,6 +42,7 @@ class AskedFlow:
     kept: Mapping[str, Kept] = field(default_factory=dict)
     retry_of: UUID | None = None
     changes: dict[str, Any] | None = None
+    origin: Origin = field(default_factory=Origin)
 
 
 def accept(session: Session, asked: AskedFlow) -> None:
@@ -49,6 +51,7 @@ def accept(session: Session, asked: AskedFlow) -> None:
     flow = Flow(
         id=asked.id, kind=asked.kind, name=asked.name, asked=asked.asked, priority=asked.priority,
         retry_of=asked.retry_of, changes=asked.changes, failed=False, cancelled=False,
+        max_gpu_s=asked.asked.get("max_gpu_seconds"), **asked.origin.row,
         remaining=sum(step.status == "pending" for step in steps.values()),
     )  # fmt: skip
     session.add(flow)
@@ -63,6 +66,7 @@ def accept(session: Session, asked: AskedFlow) -> None:
     if edges:
         session.execute(insert(Edge), edges)
     conclude(session, flow, over)
+    api_keys.count(session, asked.origin.caller)
 
 
 def plan(asked: AskedFlow, n: int, ready: Ready) -> Step:
@@ -94,7 +98,7 @@ def conclude(session: Session, flow: Flow, over: list[Step]) -> None:
         over = open_steps(session, flow, freed, find_before(session, flow, freed)) if freed else []
     if flow.remaining == 0 and flow.ended_at is None:
         flow.end()
-        session.execute(select(func.pg_notify(JOBS_CHANNEL, str(flow.id))))
+        session.add(Event(flow_id=flow.id, name=flow.status))
 
 
 def lower(session: Session, flow: Flow, over: Sequence[str]) -> list[Step]:
@@ -121,7 +125,7 @@ def open_steps(
     session: Session, flow: Flow, steps: Sequence[Step], before: Mapping[str, Sequence[Step]]
 ) -> list[Step]:  # fmt: skip
     """Make the jobs of steps that nothing blocks any more; give those steps that are over at once."""
-    opener = Opener(session, flow.id, flow.priority)
+    opener = Opener(session, flow)
     opener.learn(one for step in steps for one in before[step.name])
     over = [step for step in steps if decide(opener, step, before[step.name])]
     session.info.setdefault(OPENED, []).extend(opener.insert())

@@ -5,14 +5,12 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Float, Select, Text, Update, Uuid, bindparam, case, column, func, select, update
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Float, Select, Text, Update, Uuid, bindparam, case, func, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
-from sqlalchemy.sql.selectable import TableValuedAlias
 
-from db import life, runs, suspicions
-from db.base import quick, reachable, soon, transaction
+from db import life, progress, runs, suspicions
+from db.base import quick, reachable, soon, transaction, unnest
 from db.jobs import Attempt, Job
 from db.runs import Since, Told
 
@@ -93,6 +91,8 @@ def wait(session: Session, heard: list[Heard]) -> None:
         "progresses": [one.progress if one else None for one in told],
         "stages": [one.stage if one else None for one in told],
     }
+    if any(told):
+        session.execute(progress.telling_many(), said)
     session.execute(waiting(), said)
 
 
@@ -129,10 +129,3 @@ def waiting() -> Update:
     }
     later = case((Job.due_at > soon(0), soon(said.c.seconds)), else_=Job.due_at)
     return going.values(due_at=later, sends=0, **told).execution_options(synchronize_session=False)
-
-
-def unnest(**columns: Any) -> TableValuedAlias:
-    """Make a table of lists that are given when it is asked: its text is the same however many rows it has."""
-    lists = [bindparam(name, type_=ARRAY(kind)) for name, kind in columns.items()]
-    shape = (column(name, kind) for name, kind in columns.items())
-    return func.unnest(*lists).table_valued(*shape, name="said").render_derived()

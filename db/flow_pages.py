@@ -76,14 +76,14 @@ def show(flow: Row[Any], steps: Sequence[Row[Any]], jobs: dict[UUID, Row[Any]]) 
 def outline(flow: Row[Any]) -> dict[str, Any]:
     """Show what a list shows of a flow or a batch."""
     path = PATHS[flow.kind]
-    urls = {"self": f"{path}/{flow.id}", "cancel": f"{path}/{flow.id}/cancel"}
+    more = ("cancel", "retry", "events") if flow.kind == "flow" else ("cancel",)
     return {
         f"{flow.kind}_id": str(flow.id),
         "status": flow.status,
         "name": flow.name,
         "created_at": flow.created_at.isoformat(),
         "ended_at": flow.ended_at.isoformat() if flow.ended_at else None,
-        "urls": urls | ({"retry": f"{path}/{flow.id}/retry"} if flow.kind == "flow" else {}),
+        "urls": {"self": f"{path}/{flow.id}", **{name: f"{path}/{flow.id}/{name}" for name in more}},
     }
 
 

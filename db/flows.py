@@ -37,6 +37,11 @@ class Flow(Base):
     #: The flow that it does once more, and what is different.
     retry_of: Mapped[UUID | None]
     changes: Mapped[dict[str, Any] | None]
+    #: GPU seconds after which no further step begins; NULL = none.
+    max_gpu_s: Mapped[int | None]
+    #: Whose key it was asked for with, and by which request: those of its jobs too.
+    key_id: Mapped[UUID | None] = mapped_column(ForeignKey("api_keys.id"))
+    request_id: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=text("clock_timestamp()"))
     ended_at: Mapped[datetime | None] = mapped_column(Moment)
 

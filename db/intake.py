@@ -6,11 +6,12 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CTE, Connection, Float, ForeignKey, Index, Select, bindparam, func, literal, select, text
+from sqlalchemy import Connection, Float, ForeignKey, Index, Select, bindparam, case, func, select, text
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from db import models
+from db import api_keys, models
+from db.api_keys import Origin
 from db.base import Base, Moment, engine, quick, reachable, soon, transaction
 from db.jobs import BLOCKED, SEND_AGAIN_S, Event, Job
 from tools.contract import Tool
@@ -57,6 +58,12 @@ class Asked:
     deadlines: Deadlines = field(default_factory=Deadlines)
     #: The job that it does once more.
     retry_of: UUID | None = None
+    origin: Origin = field(default_factory=Origin)
+
+    @property
+    def alone(self) -> bool:
+        """One statement takes it in."""
+        return not (self.tool.trains or (self.origin.caller and self.origin.caller.limited))
 
 
 @dataclass
@@ -84,8 +91,12 @@ class Planned:
 
 
 def accept(asked: Asked) -> None:
-    """Take in a job from HTTP. No ORM: this is the hot path, and but for training one statement does it all."""
-    with reachable(), engine().begin() if asked.tool.trains else quick().connect() as connection:
+    """Take in a job from HTTP. No ORM: this is the hot path, and mostly one statement does it all.
+
+    Raises:
+        QuotaReached, BudgetSpent: its caller may have no more, and nothing was made.
+    """
+    with reachable(), quick().connect() if asked.alone else engine().begin() as connection:
         insert_one(connection, asked)
 
 
@@ -137,20 +148,26 @@ def recall(connection: Connection | Session, key: Key) -> UUID | None:
 
 
 def insert_one(connection: Connection, asked: Asked) -> None:
-    """Insert the job, its event and, if it trains, its model."""
+    """Insert the job, its event and, if it trains, its model; then see whether its caller may have it."""
     row = {
         "id": asked.id, "root_id": asked.id, "tool": asked.tool.name, "given": asked.given, "params": asked.params,
         "priority": asked.priority, "retry_of": asked.retry_of, **told(asked.deadlines),
+        **asked.origin.row,
     }  # fmt: skip
     within = {"within_s": float(asked.deadlines.start_within_seconds or asked.tool.limits.start_within_s)}
     connection.execute(taking_in(), {f"new_{name}": value for name, value in row.items()} | within)
     if asked.tool.trains:
         models.expect(connection, asked.id, asked.params)
+    api_keys.count(connection, asked.origin.caller)
 
 
 def told(deadlines: Deadlines) -> dict[str, int | None]:
-    """Write down what the caller said of time."""
-    return {"start_within_s": deadlines.start_within_seconds, "timeout_s": deadlines.timeout_seconds}
+    """Write down what the caller said of time; an attempt may not take longer than all may."""
+    most = deadlines.max_gpu_seconds
+    timeouts = [seconds for seconds in (deadlines.timeout_seconds, most) if seconds is not None]
+    return {
+        "start_within_s": deadlines.start_within_seconds, "timeout_s": min(timeouts, default=None), "max_gpu_s": most,
+    }  # fmt: skip
 
 
 @cache
@@ -160,12 +177,14 @@ def taking_in() -> Select[int]:
     A SELECT around both inserts, since an INSERT would take its parameters for columns.
     """
     columns = Job.__table__.columns
-    names = ("id", "root_id", "tool", "given", "params", "priority", "retry_of", "start_within_s", "timeout_s")
+    names = (
+        "id", "root_id", "tool", "given", "params", "priority", "retry_of", "start_within_s", "timeout_s", "max_gpu_s",
+        "key_id", "request_id",
+    )  # fmt: skip
     row: dict[str, Any] = {name: bindparam(f"new_{name}", type_=columns[name].type) for name in names}
     start_by = soon(bindparam("within_s", type_=Float))
     row |= {"due_at": func.least(soon(SEND_AGAIN_S), start_by), "start_by": start_by}
-    made = insert(Job).values(row).returning(Job.id).cte("made")
-    event = accepted(made).returning(Event.id).cte("event")
+    event = accepted(insert(Job).values(row)).returning(Event.id).cte("event")
     return select(func.count()).select_from(event)
 
 
@@ -191,10 +210,14 @@ def remember(planned: list[Planned], *, root: bool) -> None:
                 insert_planned(session, job, known=job.id in known)
 
 
-def accepted(made: CTE) -> Insert:
-    """Tell of the rows that are being made, in the same statement."""
-    each = select(made.c.id, literal("accepted"))
-    return insert(Event).from_select(["job_id", "name"], each, include_defaults=False).add_cte(made)
+def accepted(inserting: Insert) -> Insert:
+    """Tell of the rows that an insert makes, in the same statement; one may have failed already."""
+    made = inserting.returning(Job.id, Job.flow_id, Job.status, Job.stage).cte("made")
+    name = case((made.c.status == "pending", "accepted"), else_=made.c.status)
+    data = func.json_build_object("stage", made.c.stage, "progress", 0.0)
+    each = select(made.c.id, made.c.flow_id, name, data)
+    told = insert(Event).from_select(["job_id", "flow_id", "name", "data"], each, include_defaults=False)
+    return told.add_cte(made)
 
 
 def insert_planned(session: Session, job: Planned, *, known: bool = False) -> None:
@@ -205,7 +228,7 @@ def insert_planned(session: Session, job: Planned, *, known: bool = False) -> No
         statement = statement.on_conflict_do_update(index_elements=["id"], set_=merged)
     else:
         statement = statement.on_conflict_do_nothing()
-    session.execute(statement if known else accepted(statement.returning(Job.id).cte("made")))
+    session.execute(statement if known else accepted(statement))
 
 
 #: The columns in which the members of a chord each know their own part.

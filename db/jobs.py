@@ -13,6 +13,7 @@ from db import prices
 from db.base import Base, Moment, soon
 from tools import catalog
 from tools.contract import Limits
+from tools.deadlines import SHORTEST_S
 
 Status = Literal["pending", "processing", "completed", "failed", "cancelled", "expired"]
 ENDED = frozenset({"completed", "failed", "cancelled", "expired"})
@@ -33,13 +34,19 @@ THROTTLED_S = 300
 
 
 class Event(Base):
-    """Something that happened to a job. A trigger tells those who listen."""
+    """Something that happened to a job, or to a flow. A trigger tells those who listen."""
 
     __tablename__ = "events"
-    __table_args__ = (Index("ix_events_job_id_id", "job_id", "id"),)
+    __table_args__ = (
+        Index("ix_events_job_id_id", "job_id", "id"),
+        Index("ix_events_flow_id_id", "flow_id", "id", postgresql_where=text("flow_id IS NOT NULL")),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    #: NULL = it happened to the flow as a whole.
+    job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    #: The flow that the job is part of. No foreign key: each event would lock the row on which the flow's ends wait.
+    flow_id: Mapped[UUID | None]
     at: Mapped[datetime] = mapped_column(Moment, server_default=text("clock_timestamp()"))
     name: Mapped[str]
     data: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
@@ -124,6 +131,11 @@ class Job(Base):
         Index("ix_jobs_sources", "sources", postgresql_using="gin", postgresql_where=text("cardinality(sources) > 0")),
         Index("ix_jobs_ended_at", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
         Index("ix_jobs_flow_id", "flow_id", postgresql_where=text("flow_id IS NOT NULL")),
+        Index(
+            "ix_jobs_key_id",
+            "key_id",
+            postgresql_where=text("status IN ('pending', 'processing') AND key_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -172,6 +184,11 @@ class Job(Base):
     #: What the caller said of time, in seconds; NULL = the tool's own limits.
     start_within_s: Mapped[int | None]
     timeout_s: Mapped[int | None]
+    #: GPU seconds that all its attempts may take; NULL = as many as they need.
+    max_gpu_s: Mapped[int | None]
+    #: Whose key it was asked for with, and by which request; NULL = none was needed, or not over HTTP.
+    key_id: Mapped[UUID | None] = mapped_column(ForeignKey("api_keys.id"))
+    request_id: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=text("clock_timestamp()"))
     started_at: Mapped[datetime | None] = mapped_column(Moment)
     ended_at: Mapped[datetime | None] = mapped_column(Moment)
@@ -192,6 +209,11 @@ class Job(Base):
         return replace(
             own, start_within_s=self.start_within_s or own.start_within_s, timeout_s=self.timeout_s or own.timeout_s
         )
+
+    @property
+    def spent(self) -> bool:
+        """It may not take the GPU seconds that the shortest attempt takes."""
+        return self.max_gpu_s is not None and self.max_gpu_s - self.gpu_seconds < SHORTEST_S
 
     @property
     def blocked(self) -> bool:
@@ -241,8 +263,10 @@ class Job(Base):
     def lose(self, endpoint: str | None = None) -> Attempt | None:
         """Give up the attempt, which is proved dead, and make a new one; None after the last."""
         lost = self.attempt
-        if lost is None or len(self.attempts) >= MOST_ATTEMPTS:
+        if lost is None or len(self.attempts) >= MOST_ATTEMPTS or self.spent:
             return None
+        if self.max_gpu_s is not None:
+            self.timeout_s = min(self.limits.timeout_s, int(self.max_gpu_s - self.gpu_seconds))
         lost.close(stop=True, limits=self.limits)
         self.start_by = soon(self.limits.start_within_s)  # each attempt has its time to wait
         return self._try("attempt_lost", endpoint)
@@ -293,4 +317,5 @@ class Job(Base):
         return attempt
 
     def _tell(self, name: str, **data: Any) -> None:
-        self.events.add(Event(name=name, data=data))
+        how = {"stage": self.stage, "progress": self.progress or 0.0}
+        self.events.add(Event(name=name, flow_id=self.flow_id, data=how | data))

@@ -16,6 +16,7 @@ from db import course, models, templates
 from db.base import quick, reachable, soon
 from db.jobs import BLOCKED, ENDED, SEND_AGAIN_S, THROTTLED, Attempt, Job, Status
 from tools import references
+from tools.allowance import GpuSecondsSpent
 from tools.contract import Params, Tool
 from tools.errors import Poisoned, ToolError, UpstreamFailed
 from tools.plan import Ready, blame_item
@@ -229,8 +230,8 @@ def put_off(job: Job) -> None:
 
 
 def poison(session: Session, job: Job) -> None:
-    """End a locked job that has killed enough workers."""
-    end(session, job, "failed", error=Poisoned().problem())
+    """End a locked job that has killed enough workers, or may take no more GPU seconds."""
+    end(session, job, "failed", error=(GpuSecondsSpent() if job.spent else Poisoned()).problem())
 
 
 def reopen_upstream(session: Session, job: Job) -> list[Job]:

@@ -179,7 +179,11 @@ def answers(seconds: float) -> bool:
 
 def address() -> str:
     """Give the address of the database as libpq takes it."""
-    return make_url(settings().database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    return (
+        make_url(settings().database_url.get_secret_value())
+        .set(drivername="postgresql")
+        .render_as_string(hide_password=False)
+    )
 
 
 lifeline = Lifeline()

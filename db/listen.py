@@ -17,7 +17,7 @@ JOBS_CHANNEL = "packshot_jobs"
 def connect(*channels: str) -> Any:
     """Open a connection of its own: a pooled one would be handed to somebody else. Raises psycopg2.Error."""
     lifeline.must_answer()
-    url = make_url(settings().database_url).set(drivername="postgresql")
+    url = make_url(settings().database_url.get_secret_value()).set(drivername="postgresql")
     connection = psycopg2.connect(url.render_as_string(hide_password=False), connect_timeout=2)
     connection.autocommit = True
     with lifeline.holding(connection), connection.cursor() as cursor:
@@ -28,7 +28,9 @@ def connect(*channels: str) -> Any:
 
 def wait(connection: Any, seconds: float) -> Iterator[str]:
     """Wait for notices, at most so long; give their payloads. Raises psycopg2.Error once the connection is gone."""
-    if select.select([connection], [], [], seconds)[0]:
+    quiet = select.poll()  # select() takes no number above 1023, and an API has many sockets
+    quiet.register(connection, select.POLLIN)
+    if quiet.poll(seconds * 1000):
         connection.poll()
     while connection.notifies:
         yield connection.notifies.pop(0).payload

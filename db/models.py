@@ -10,10 +10,14 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from db.base import Base, Moment, transaction
 from db.jobs import ENDED, Job
+from tools.card import SAMPLES
 from tools.errors import FileNotFound, ModelFailed, ModelNotFound, ModelNotReady
 
 #: What a handler calls its contact sheet of a product.
 CUTOUTS = "cutouts"
+
+#: The pictures that lie beside models, and which engine makes them.
+SHEETS = {CUTOUTS: "the preview engine", SAMPLES: "a training on a GPU"}
 
 
 class Model(Base):
@@ -27,6 +31,9 @@ class Model(Base):
     trigger_word: Mapped[str]
     #: The r2:// address of its LoRA.
     model_string: Mapped[str | None]
+    #: What its dataset says of itself, and the card that its trainer wrote, once they were read from the bucket.
+    dataset: Mapped[dict[str, Any] | None] = mapped_column(deferred=True)
+    card: Mapped[dict[str, Any] | None] = mapped_column(deferred=True)
     created_at: Mapped[datetime] = mapped_column(Moment, server_default=text("clock_timestamp()"))
 
 
@@ -70,19 +77,13 @@ def show_all() -> list[dict[str, Any]]:
         return [show(row) for row in session.execute(rows().order_by(Model.id.desc()))]
 
 
-def show_one(model_id: int) -> dict[str, Any]:
-    """Show one model. Raises ModelNotFound."""
-    with transaction() as session:
-        return show(read(session, model_id))
-
-
-def find_cutouts(model_id: int) -> str:
-    """Find the contact sheet of a model's cut-outs: its r2:// address. Raises ModelNotFound, FileNotFound."""
+def find_sheet(model_id: int, name: str) -> str:
+    """Find a picture beside a model, such as its cut-outs: the r2:// address. Raises ModelNotFound, FileNotFound."""
     with transaction() as session:
         _, _, extras = read(session, model_id)
-    if CUTOUTS not in (extras or {}):
-        raise FileNotFound("This model keeps no cut-outs: only the preview engine makes some.")
-    return str(extras[CUTOUTS]["r2_path"])
+    if name not in (extras or {}):
+        raise FileNotFound(f"This model has no {name}: {SHEETS[name]} makes some, when it is through.")
+    return str(extras[name]["r2_path"])
 
 
 def read(session: Session, model_id: int) -> Any:
@@ -91,13 +92,6 @@ def read(session: Session, model_id: int) -> Any:
     if row is None:
         raise ModelNotFound
     return row
-
-
-def show_training(job_id: UUID) -> dict[str, Any] | None:
-    """Show the model that a training job makes, if there is such a job."""
-    with transaction() as session:
-        row = session.execute(rows().where(Model.job_id == job_id)).one_or_none()
-    return show(row) if row else None
 
 
 def rows() -> Select[Model, str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,11 +12,13 @@ from sqlalchemy.orm import Session
 
 from db import intake, lineage
 from db.base import soon
-from db.flows import Step
+from db.flows import Flow, Step
 from db.jobs import SEND_AGAIN_S, Job
 from tools import catalog
+from tools.allowance import GpuSecondsSpent
 from tools.binding import bind, inherits
 from tools.contract import Tool
+from tools.deadlines import SHORTEST_S, Deadlines
 from tools.errors import MissingInput, ToolError
 from tools.flow import Share, share
 from tools.references import Handed, Upstream
@@ -38,8 +41,7 @@ class Opener:
     """Makes the jobs of some steps of one flow, and inserts them all at once."""
 
     session: Session
-    flow_id: UUID
-    priority: int
+    flow: Flow
     results: dict[UUID, dict[str, Any]] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
     traced: dict[tuple[UUID, ...], list[list[Handed]]] = field(default_factory=dict)
@@ -87,10 +89,11 @@ class Opener:
         tool = catalog.find(step.tool)
         drawn = lineage.job_ids(values for handed in one.upstream.values() if handed for values in handed.members)
         row: dict[str, Any] = {
-            "id": uuid4(), "tool": tool.name, "given": one.given, "drawn": drawn, "flow_id": self.flow_id,
-            "step": step.name, "priority": self.priority, "params": None, "error": None, "status": "pending",
-            "stage": "queued", "start_within_s": None, "timeout_s": None, "start_by": None, "due_at": None,
-            "ended_at": None, "settled_at": None,
+            "id": uuid4(), "tool": tool.name, "given": one.given, "drawn": drawn, "flow_id": self.flow.id,
+            "step": step.name, "priority": self.flow.priority, "key_id": self.flow.key_id,
+            "request_id": self.flow.request_id, "params": None, "error": None, "status": "pending",
+            "stage": "queued", "start_within_s": None, "timeout_s": None, "max_gpu_s": None, "start_by": None,
+            "due_at": None, "ended_at": None, "settled_at": None,
         }  # fmt: skip
         row["root_id"] = row["id"]
         try:
@@ -104,11 +107,30 @@ class Opener:
     def bind(self, tool: Tool, one: Share, drawn: list[UUID]) -> dict[str, Any]:
         """Bind the params, and say when the job must have started. Raises InvalidInput."""
         told, deadlines = tool.part(one.given)
+        deadlines = self.narrow(deadlines, tool)
         further = self.trace(drawn) if inherits(tool, told) else []
         params = bind(tool, told, one.upstream, further, one.scope).settle().model_dump(mode="json")
         start_by = soon(float(deadlines.start_within_seconds or tool.limits.start_within_s))
         due_at = func.least(soon(SEND_AGAIN_S), start_by)
         return {"params": params, "start_by": start_by, "due_at": due_at, **intake.told(deadlines)}
+
+    def narrow(self, deadlines: Deadlines, tool: Tool) -> Deadlines:
+        """Allow a job no more GPU seconds than are left of its flow's. Raises GpuSecondsSpent."""
+        if self.left_s is None or tool.local:
+            return deadlines
+        if self.left_s < SHORTEST_S:
+            raise GpuSecondsSpent
+        return deadlines.model_copy(
+            update={"max_gpu_seconds": min(deadlines.max_gpu_seconds or self.left_s, self.left_s)}
+        )
+
+    @cached_property
+    def left_s(self) -> int | None:
+        """GPU seconds that the flow may still take; None if it has no bound."""
+        if self.flow.max_gpu_s is None:
+            return None
+        taken = self.session.scalar(select(func.sum(Job.gpu_seconds)).where(Job.flow_id == self.flow.id))
+        return int(self.flow.max_gpu_s - (taken or 0))
 
     def trace(self, drawn: list[UUID]) -> list[list[Handed]]:
         """Walk further back, once for each group of jobs."""
@@ -120,6 +142,5 @@ class Opener:
     def insert(self) -> list[tuple[UUID, str]]:
         """Insert the jobs with their events; give those that are to be sent, as (id, tool)."""
         if self.rows:
-            made = insert(Job).values(self.rows).returning(Job.id).cte("made")
-            self.session.execute(intake.accepted(made))
+            self.session.execute(intake.accepted(insert(Job).values(self.rows)))
         return [(row["id"], row["tool"]) for row in self.rows if row["status"] == "pending"]

@@ -74,7 +74,7 @@ def show(row: Row[Any]) -> dict[str, Any]:
 
 def urls_of(own: str) -> dict[str, str]:
     """Say where a job is asked about, and what can be done with it."""
-    return {"self": own, **{name: f"{own}/{name}" for name in ("cancel", "retry", "lineage")}}
+    return {"self": own, **{name: f"{own}/{name}" for name in ("cancel", "retry", "lineage", "events")}}
 
 
 def task_of(job_id: UUID) -> dict[str, str]:

@@ -15,6 +15,7 @@ GROUPS: dict[str, Any] = {
     "tool": Job.tool,
     "flow": cast(Job.flow_id, Text),
     "status": Job.status,
+    "key": cast(Job.key_id, Text),
 }
 
 #: Rows of an answer: whoever has more asks for a shorter time.

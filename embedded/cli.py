@@ -8,6 +8,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
+from embedded.keys import keys
 from embedded.ports import Wishes
 from settings import Settings, settings
 from tools.errors import ToolError
@@ -40,6 +41,9 @@ def main() -> None:
     """Packshot: composable GPU tools for product imagery, on your own machine."""
 
 
+main.add_command(keys)
+
+
 @main.command()
 def up() -> None:
     """Run everything in this terminal: servers, workers, watcher, API, Flower."""
@@ -56,14 +60,25 @@ def watch() -> None:
     run()
 
 
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def flower(arguments: tuple[str, ...]) -> None:
+    """Run Flower with its ARGUMENTS, as --port=5555; it needs FLOWER_BASIC_AUTH, and only looks on."""
+    from embedded.flower import run
+
+    run(arguments)
+
+
 @main.command()
 def migrate() -> None:
-    """Bring the database and the bucket to what the code expects."""
-    from db import schema
+    """Bring the database and the bucket to what the code expects; with AUTH=keys, make the first key."""
+    from db import api_keys, schema
     from storage.bucket import bucket
 
     schema.upgrade()
     bucket().ensure()
+    if settings().auth == "keys" and (key := api_keys.create_first()):
+        click.echo(f"This is the first key, it may do everything, and nobody can read it again:\n{key}")
 
 
 @main.command()

@@ -62,7 +62,7 @@ def take_photos(script: Script) -> str:
     with tempfile.NamedTemporaryFile(prefix="packshot-", suffix=".zip") as packed:
         packed.write(script.zip_photos())
         packed.flush()
-        return take_archive(Path(packed.name))
+        return take_archive(Path(packed.name), script.product.trigger_word)
 
 
 def job_ids(last: Any) -> Iterator[str]:

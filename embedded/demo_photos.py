@@ -8,6 +8,7 @@ from pathlib import Path
 
 from storage.entries import PICTURES
 from storage.pictures import clean
+from tools.dataset import LEAST
 from tools.errors import InvalidInput, NotAnImage, TooLarge
 from tools.train import TRAIN, Training
 
@@ -52,9 +53,10 @@ def own(folder: Path, name: str | None) -> Product:
         raise InvalidInput(f"{folder} cannot be read ({no.strerror}): mend that, or name another folder.") from no
     if len(paths) > MOST:
         raise InvalidInput(f"{folder} holds {len(paths)} photos: keep the best, {MOST} at most.")
-    if not paths:
+    if len(paths) < LEAST:
         why = f" {HEIC}." if heic else ""
-        raise InvalidInput(f"{folder} holds no photo: put 1 to {MOST} PNG, JPEG or WebP files into it.{why}")
+        held = f"only {len(paths)} photos" if paths else "no photo"
+        raise InvalidInput(f"{folder} holds {held}: put {LEAST} to {MOST} PNG, JPEG or WebP files into it.{why}")
     named = (name or folder.resolve().name).encode(errors="replace").decode().strip() or "Product"
     word = trigger_word(named)
     TRAIN.check({"images": "r2://", "model_name": named, "trigger_word": word})

@@ -171,7 +171,7 @@ def reach(variable: str, host: str, port: int) -> Finding:
 
 def paid_twice(data: Path) -> Iterator[Finding]:
     """Count what may have been paid twice, if there is a database to ask."""
-    url = settings().database_url if os.environ.get("DATABASE_URL") else own_database(data)
+    url = settings().database_url.get_secret_value() if os.environ.get("DATABASE_URL") else own_database(data)
     if not url:
         return
     try:

@@ -18,7 +18,7 @@ def describe(tool: str) -> Iterator[str]:
 def describe_profile(tool: str, choice: Profile, needs: Manifest, *, chosen: bool) -> Iterator[str]:
     """Describe one choice of models."""
     several = len(needs.profiles) > 1
-    how = "chosen" if chosen else f"set {tool.upper()}_PROFILE={choice.name}"
+    how = "chosen" if chosen else f"set {(needs.follows or tool).upper()}_PROFILE={choice.name}"
     yield f"{tool}: {choice.name}{f' ({how})' if several else ''}"
     yield f"  GPU of {choice.gpu.gigabytes} GB ({choice.gpu.basis})"
     for file in choice.files:

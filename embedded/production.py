@@ -25,8 +25,8 @@ def secrets() -> Iterator[Finding]:
     """Look for passwords that everybody knows or can guess."""
     known = settings()
     told = {
-        "DATABASE_URL": urlsplit(known.database_url).password or "",
-        "REDIS_URL": urlsplit(known.redis_url).password or "",
+        "DATABASE_URL": urlsplit(known.database_url.get_secret_value()).password or "",
+        "REDIS_URL": urlsplit(known.redis_url.get_secret_value()).password or "",
         "AWS_SECRET_ACCESS_KEY": known.aws_secret_access_key.get_secret_value(),
     }
     for name, secret in told.items():

@@ -46,7 +46,7 @@ def programs(house: House, given: Mapping[str, str]) -> list[Child]:
         python("watch", "embedded.cli", "watch", stop_s=30, first=False),
         python("api", "gunicorn", *gunicorn(house.ports["api"]), ready=lambda: healthy(house.ports["api"]),
                ready_s=90, stop_s=30, first=False),
-        python("flower", "celery", "flower", f"--address={HOST}", f"--port={house.ports['flower']}",
+        python("flower", "embedded.cli", "flower", f"--address={HOST}", f"--port={house.ports['flower']}",
                "--max-tasks=5000", first=False),
     ]  # fmt: skip
 

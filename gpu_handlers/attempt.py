@@ -6,7 +6,7 @@ import mimetypes
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from storage.bucket import BUDGET_S, bucket
 from storage.space import is_full
 from tools import catalog
 from tools.contract import LARGEST_SEED, Params, Tool
-from tools.errors import DiskFull, HandlerFailed, OutOfMemory, ToolError
+from tools.errors import DiskFull, HandlerFailed, OutOfMemory, StorageFailed, ToolError
 from tools.outcome import Outcome, StoredFile
 
 logger = logging.getLogger(__name__)
@@ -66,6 +66,7 @@ def attempt(task: Mapping[str, Any], report: Report, stop: threading.Event) -> d
             for name, extra in work.extras.items()
         }
         file = store(path, f"{tool.prefix}{task['attempt_id']}{tool.suffix}", stop)
+        forget(work.spent)
     used = params.model_dump(mode="json")
     return {"params": used, "file": file, "extras": extras, "facts": work.facts, "warnings": work.warnings}
 
@@ -103,7 +104,8 @@ def find_handler(tool: Tool, engine: str) -> Run:
         name = missing.name or ""
         if name.startswith("gpu_handlers."):
             raise ToolError(f"There is no {engine} engine for {tool.name} here: set ENGINE to another one.") from None
-        advice = f"pip install 'packshot[{engine}]'"
+        extra = "train" if (tool.name, engine) == ("train", "gpu") else engine
+        advice = f"pip install 'packshot[{extra}]'"
         raise ToolError(f"The {engine} engine of {tool.name} needs the package {name}: {advice}.") from None
     run: Run = module.run
     return run
@@ -119,6 +121,15 @@ def store(path: Path, key: str, stop: threading.Event) -> StoredFile:
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     stored = insist(lambda: bucket().put(key, path, content_type=kind), stop)
     return StoredFile(r2_path=str(ours(key)), size=stored.size, sha256=str(stored.sha256))
+
+
+def forget(keys: Iterable[str]) -> None:
+    """Delete what is spent; a bucket that does not let us is no reason to lose what was made of it."""
+    for key in keys:
+        try:
+            bucket().delete(key)
+        except StorageFailed as error:
+            logger.warning("%s stays in the bucket: %s", key, error)
 
 
 def failure(error: Exception) -> ToolError:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import journal
 from gpu_handlers.attempt import run_attempt
 from gpu_handlers.patience import insist
-from settings import settings
 from storage import claims
 from storage.bucket import BUDGET_S
 from tools.errors import ComfyuiCrashed, OutOfMemory, ToolError
@@ -28,6 +28,9 @@ Tell = Callable[[Job, dict[str, Any]], None]
 #: Seconds between two tellings, and between the last one and the answer; from the fraction on, none is told.
 TELL_EVERY_S, SETTLE_S, LAST_MOMENT = 1.0, 0.3, 0.95
 
+#: What leads from a line that is logged here back to the request.
+IDS = ("job_id", "attempt_id", "flow_id", "request_id")
+
 #: The largest answer in bytes. RunPod takes 10 MB and loses what is larger; a larger outcome is read from the bucket.
 LARGEST_ANSWER = 2**20
 
@@ -37,7 +40,7 @@ SPOILED = {OutOfMemory.code, ComfyuiCrashed.code}
 
 def main() -> None:
     """Take jobs until the worker is ended."""
-    logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(message)s")
+    journal.configure()
     os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")  # by itself it logs every answer, and prompts with it
     from runpod import serverless  # noqa: PLC0415 - it takes over the root logger, and half of its library with it
 
@@ -58,6 +61,7 @@ async def handle(job: Job, tell: Tell) -> dict[str, Any]:
 
 def attend(job: Job, stop: threading.Event, tell: Tell) -> dict[str, Any]:
     """Claim the attempt before the GPU is touched, do it, and keep the whole outcome before it is answered."""
+    journal.begin(**{name: job["input"][name] for name in IDS if name in job["input"]})
     task, remote_id = job["input"], str(job["id"])
     attempt_id = str(task["attempt_id"])
     try:

@@ -44,6 +44,8 @@ class Work:
         self.facts: dict[str, Any] = {}
         #: Files to be stored beside the one that is returned, by what they are.
         self.extras: dict[str, Path] = {}
+        #: Keys in the bucket that nobody needs any more once the file is stored.
+        self.spent: list[str] = []
         self._fetch = fetch
         self._report = report
         self._fetched = 0
@@ -87,7 +89,7 @@ class Work:
         self.facts |= facts
 
     def keep(self, name: str, path: Path) -> None:
-        """Keep a further file (PNG) beside the one that is returned."""
+        """Keep a further file (PNG or JSON) beside the one that is returned."""
         self.extras[name] = path
 
     def _check(self) -> None:

@@ -1,6 +1,7 @@
-"""Makes `.venv` with exactly the locked packages: `python3 scripts/bootstrap.py [--dev]`. Done in an instant if done.
+"""Makes `.venv` with exactly the locked packages: `python3 scripts/bootstrap.py [--dev]`; or `.venv-train`: `--train`.
 
-It runs before anything is installed, so it needs nothing but Python; the first lines must run on an old one, too.
+Done in an instant if done. It runs before anything is installed, so it needs nothing but Python; the first lines must
+run on an old one, too.
 """
 
 from __future__ import annotations
@@ -15,17 +16,19 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV, BOOTSTRAP = ROOT / ".venv", ROOT / ".bootstrap"
+TRAIN = "--train" in sys.argv[1:]
+VENV, BOOTSTRAP = ROOT / (".venv-train" if TRAIN else ".venv"), ROOT / ".bootstrap"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "packshot.json"
 LOCK, DEV_LOCK = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
+TRAIN_LOCK = ROOT / "requirements-train.lock"
 NEWEST, OLDEST = 16, 11
 
 
 def main() -> None:
     """Install what is missing."""
     need_python()
-    locks = [LOCK, DEV_LOCK] if "--dev" in sys.argv[1:] else [LOCK]
+    locks = [TRAIN_LOCK] if TRAIN else [LOCK, DEV_LOCK] if "--dev" in sys.argv[1:] else [LOCK]
     wanted = {lock.name: fingerprint(lock) for lock in locks}
     if wanted.items() <= installed().items():
         return
@@ -37,6 +40,8 @@ def main() -> None:
 
 def need_python() -> None:
     """Go on with a Python that is new enough, or say what to do."""
+    if TRAIN and sys.version_info[:2] != (3, OLDEST):
+        sys.exit(f"PyTorch is locked for Python 3.{OLDEST}: say make test-train PYTHON=python3.{OLDEST}")
     if sys.version_info >= (3, OLDEST):
         return
     for minor in range(NEWEST, OLDEST - 1, -1):
@@ -106,6 +111,9 @@ def run(*command: str, quiet: bool = False) -> bool:
     out = subprocess.DEVNULL if quiet else None
     # The certificates of the system, as pip takes them: behind a company's proxy uv's own are not enough.
     environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", "UV_SYSTEM_CERTS": "1"}
+    # PyTorch for a CPU lies in no common index: it is where pip was told to look, or in PyTorch's own.
+    links = os.environ.get("PIP_FIND_LINKS", "")
+    environment |= {"UV_FIND_LINKS": links} if links else {"UV_TORCH_BACKEND": "cpu"}
     return subprocess.run(command, stdout=out, stderr=out, check=False, env=environment).returncode == 0
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from api import openapi
-from api.operations import SUBMIT_HEADERS
+from api.operations import LAST_ID, SUBMIT_HEADERS
 from scripts.pages_tools import Schema, say, say_default, say_type, table
 from tools.catalog import TOOLS
 from tools.resolve_template import RESOLVE_TEMPLATE
@@ -27,11 +27,11 @@ def write_routes(group: str) -> str:
 
 
 def write_headers(name: str) -> str:
-    """Write what the headers of a submit mean, each with an anchor."""
+    """Write what headers mean, those of a submit or of events, each with an anchor."""
+    known = {"submit": SUBMIT_HEADERS, "events": LAST_ID}[name]
     rows = (
         (f"`{header}` {{ #{header.lower()} }}", say_type(schema), schema["description"])
-        for header, schema in SUBMIT_HEADERS.items()
-        if name == "submit"
+        for header, schema in known.items()
     )
     return table(("header", "type", "what it says"), rows)
 
@@ -96,7 +96,8 @@ def say_gap(name: str, field: Schema) -> str:
 
 def list_answers(responses: Schema) -> Iterator[str]:
     """List what comes back, by status; that anything can answer with a problem, the page says once."""
-    for status in sorted(responses.keys() - {"default"}):
+    own = {status for status, answer in responses.items() if status != "default" and "$ref" not in answer}
+    for status in sorted(own):
         for media, content in responses[status].get("content", {"": {"schema": {}}}).items():
             yield f"**{status}** {say_answer(media, content['schema'])}"
 
@@ -107,6 +108,8 @@ def say_answer(media: str, schema: Schema) -> str:
         return "and no body"
     if schema.get("format") == "binary":
         return f"the file, `{media}`"
+    if media == "text/event-stream":
+        return f"the same as a [stream](events.md), `{media}`"
     if "$ref" in schema:
         name = str(schema["$ref"]).rpartition("/")[2]
         return f"a [{name.lower()}](#{name.lower()}), `{media}`"

@@ -10,6 +10,7 @@ from api.problems import status_of
 from gpu_handlers import lexicon
 from tools import errors
 from tools.contract import Tool
+from tools.dataset import TooFewPhotos
 from tools.errors import ToolError
 
 ROOT = Path(__file__).parent.parent
@@ -27,7 +28,7 @@ ON_THE_WAY = (
 FILES = (
     errors.PathNotAllowed, errors.FileNotFound, errors.UrlBlocked, errors.InputUnreachable, errors.TooLarge,
 )  # fmt: skip
-BY_DOOR = {"image": (*FILES, errors.NotAnImage), "archive": (*FILES, errors.BadArchive)}
+BY_DOOR = {"image": (*FILES, errors.NotAnImage), "archive": (*FILES, errors.BadArchive, TooFewPhotos)}
 BY_KIND = {
     "lora": (errors.ModelNotFound, errors.ModelNotReady, errors.ModelFailed),
     "template": (errors.TemplateNotFound,),
@@ -88,13 +89,14 @@ def list_errors(found: Iterable[type[ToolError]]) -> str:
 
 def raised(tool: Tool) -> list[type[ToolError]]:
     """Find the errors that a tool's handlers know, by what they and the modules that they share import."""
-    names = {name for path in sources(ROOT / "gpu_handlers" / tool.name) for name in imported(path, "tools.errors")}
+    files = sources(ROOT / "gpu_handlers" / tool.name)
+    names = {name for path in files for room in ("errors", tool.name) for name in imported(path, f"tools.{room}")}
     return [error for error in errors.every() if error.__name__ in names - {"ToolError", "InvalidInput"}]
 
 
 def sources(folder: Path) -> set[Path]:
     """Find the files of a handler, and those of the room that they import."""
-    found, open_ = set[Path](), set(folder.glob("*.py"))
+    found, open_ = set[Path](), set(folder.rglob("*.py"))
     while open_:
         path = open_.pop()
         found.add(path)
@@ -148,6 +150,8 @@ def say_type(field: Schema) -> str:
         return " · ".join(f"`{value}`" for value in field["enum"])
     if "const" in field:
         return f"`{str(field['const']).lower()}`"
+    if "minItems" in field and "maxItems" in field:
+        return f"list of {field['minItems']} to {field['maxItems']}, each {say_type(field['items'])}"
     types = field.get("type", "any")
     name = " or ".join(types) if isinstance(types, list) else types
     return ", ".join([{"string": "text"}.get(name, name), *bounds(field)])

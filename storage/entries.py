@@ -7,9 +7,9 @@ import unicodedata
 from pathlib import Path, PurePosixPath
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
+from tools.dataset import MOST
 from tools.errors import BadArchive, TooLarge
 
-MAX_PHOTOS = 200
 MAX_PHOTO_BYTES = 20 * 2**20
 MAX_TOTAL_BYTES = 2**30
 #: The list at a zip's end, which `zipfile` reads whole: 400 long names fit in it, a million entries do not.
@@ -39,7 +39,7 @@ def check_end(path: Path) -> None:
     if disk or first_disk or is_zip64:
         raise BadArchive("The zip is split or of the zip64 kind: pack the photos anew as one plain zip.")
     if size > MAX_LIST_BYTES:
-        raise BadArchive(f"The zip lists {count} entries: send at most {MAX_PHOTOS} photos and their captions.")
+        raise BadArchive(f"The zip lists {count} entries: send at most {MOST} photos and their captions.")
     end = whole - len(tail) + found
     if offset + size != end or end + END.size + comment != whole:
         raise BadArchive("There are other bytes before or after the zip: pack the photos anew as a plain zip.")
@@ -53,8 +53,8 @@ def check_entries(archive: ZipFile, entries: list[ZipInfo]) -> None:
     check_twins(entries)
     check_strangers(entries)
     photos = sum(suffix(entry) in PICTURES for entry in entries)
-    if not 1 <= photos <= MAX_PHOTOS:
-        raise BadArchive(f"The zip holds {photos} photos: send 1 to {MAX_PHOTOS}, as PNG, JPEG or WebP.")
+    if not 1 <= photos <= MOST:
+        raise BadArchive(f"The zip holds {photos} photos: send 1 to {MOST}, as PNG, JPEG or WebP.")
     if sum(entry.file_size for entry in entries) > MAX_TOTAL_BYTES:
         raise TooLarge(f"The zip unpacks to more than {MAX_TOTAL_BYTES // 2**30} GB: send fewer or smaller photos.")
 

@@ -46,11 +46,16 @@ def clean(data: bytes, longest_px: int = MAX_PIXELS) -> Picture:
 
     With `longest_px` it is scaled down until no side is longer. Raises NotAnImage or TooLarge.
     """
+    image, scene = develop(data, longest_px)
+    return Picture(encode(image, scene), image.width, image.height)
+
+
+def develop(data: bytes, longest_px: int = MAX_PIXELS) -> tuple[Image.Image, str | None]:
+    """Decode a PNG, JPEG or WebP: as upright RGB or RGBA in sRGB, and the scene of a mask, if it names one."""
     given = decode(data)
     image = eight_bits(given)
     image.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS)
-    image = turned(in_srgb(image, given.info.get("icc_profile")), given)
-    return Picture(encode(image, scene_of(given)), image.width, image.height)
+    return turned(in_srgb(image, given.info.get("icc_profile")), given), scene_of(given)
 
 
 def decode(data: bytes) -> Image.Image:
@@ -121,7 +126,7 @@ def turned(image: Image.Image, given: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def encode(image: Image.Image, scene: str | None) -> bytes:
+def encode(image: Image.Image, scene: str | None = None) -> bytes:
     """Write a PNG, quickly rather than tightly."""
     info = PngInfo()
     if scene:

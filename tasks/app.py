@@ -7,10 +7,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from celery import Celery
+from celery.app import trace
 from celery.result import AsyncResult
-from celery.signals import worker_init
+from celery.signals import setup_logging, worker_init
 
+import journal
 from db import clock
+from settings import settings
 from tasks import brief, canvas
 from tasks.doorbell import Doorbell
 from tools.errors import ClockWrong, Unavailable
@@ -19,6 +22,12 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that a sender waits for Redis; a worker, which waits for messages, has longer (celeryconfig.py).
 SEND_TIMEOUT_S = 2
+
+#: Orders by which whoever reaches Redis, or Flower, could bring the workers down.
+ORDERS = (
+    "shutdown", "pool_grow", "pool_shrink", "pool_restart", "autoscale", "add_consumer", "cancel_consumer",
+    "rate_limit", "time_limit",
+)  # fmt: skip
 
 
 @worker_init.connect
@@ -30,6 +39,23 @@ def check_clock(**_: Any) -> None:
         raise SystemExit(str(error)) from error  # Celery swallows any other exception here
     except Unavailable as error:
         logger.warning("this machine's clock could not be compared with the database's: %s", error)
+
+
+@setup_logging.connect
+def configure_logging(loglevel: int | None = None, **_: Any) -> None:
+    """Log as our other programs do; what a task came to is in its row, and prompts are in no line."""
+    journal.configure(loglevel)
+    trace.LOG_SUCCESS = "Task %(name)s[%(id)s] succeeded in %(runtime)ss"
+
+
+@worker_init.connect
+def refuse_orders(**_: Any) -> None:
+    """Heed no order from Redis that would stop or change this worker, unless FLOWER_CONTROL allows it."""
+    from celery.worker.control import Panel  # noqa: PLC0415 - a sender shall not load all of a worker
+
+    if settings().flower_control == "off":
+        for order in ORDERS:
+            Panel.data.pop(order, None)
 
 
 class House(Celery):

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from celery.exceptions import Ignore
 
+import journal
 from db import attempts
 from tasks import ending
 from tasks.app import app
@@ -19,6 +20,9 @@ from tools.outcome import Outcome
 logger = logging.getLogger(__name__)
 
 Found = TypeVar("Found")
+
+#: What leads from a line of a handler back to the request.
+IDS = ("job_id", "flow_id", "request_id")
 
 #: Seconds between two signs of life; half a minute without one, and the attempt is lost.
 BEAT_S = 5
@@ -39,10 +43,13 @@ def handle(self: Any, attempt_id: str) -> None:
     told = insist(lambda: attempts.claim(UUID(attempt_id), worker), f"the claim of {attempt_id}")
     if told is None:
         raise Ignore
+    journal.begin(attempt_id=attempt_id, **{name: told[name] for name in IDS if told[name]})
+    logger.info("handler begins", extra={"tool": told["tool"]})
     with Pulse(UUID(attempt_id)) as pulse:
         if monotonic() - asked_at > NEWS_S and not pulse.beat():
             raise Ignore  # this process stood still, and was given up meanwhile: another may have done it by now
         outcome = do(told, pulse)
+        logger.info("handler ended", extra={"seconds": outcome.seconds, "error": (outcome.error or {}).get("code")})
         written = outcome.model_dump(mode="json")
         insist(lambda: attempts.finish(UUID(attempt_id), written), f"the outcome of {attempt_id}")
     try:

@@ -1,5 +1,6 @@
 """The Celery face of a tool: its first message starts the job, its last one answers for it."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from celery import Celery, Task, group
 from celery.exceptions import Ignore
 from sqlalchemy.orm import Session
 
+import journal
 from db import intake, life, lineage, models
 from db.base import soon, transaction
 from db.intake import Planned
@@ -24,6 +26,8 @@ from tools.contract import Params, Tool
 from tools.deadlines import Deadlines
 from tools.errors import Expired, ToolError, Unavailable, recall
 from tools.references import Handed
+
+logger = logging.getLogger(__name__)
 
 
 class ToolTask(Task[Any, Any]):
@@ -41,6 +45,7 @@ class ToolTask(Task[Any, Any]):
     def run(self, *upstream: Any, **given: Any) -> dict[str, Any]:
         """Start the job, or answer for it: `{…the seed's body, "job_id"}`."""
         request = self.request
+        journal.begin(job_id=request.id)
         if request.called_directly:
             raise TypeError(f"{self.tool.name} runs as a job: call .delay(…) or .s(…)")
         try:
@@ -200,6 +205,8 @@ def begin(session: Session, job: Job, tool: Tool) -> Attempt | None:
     if tool.trains:
         models.expect(session, job.id, params.model_dump())
     attempt = job.start(job.params or {}, found, signature, endpoint_of(tool.name))
+    with journal.about(attempt_id=attempt.id, flow_id=job.flow_id, request_id=job.request_id):
+        logger.info("attempt begun", extra={"tool": tool.name, "endpoint": attempt.endpoint or "own"})
     answers.name(session, job)
     return attempt
 

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import psycopg2
 
+import journal
 from db import clock, crowd, life, listen, runs, unsent, watchers
 from db.base import transaction
 from db.jobs import Attempt, Job
@@ -66,6 +67,7 @@ def needed(job: Job, *, late: bool) -> Callable[[Job], None]:
 
 def tend(job_id: UUID) -> None:
     """See to one due job."""
+    journal.begin(job_id=job_id)
     with transaction() as session:
         job = life.lock(session, job_id)
         if job is None or job.settled_at is not None:
@@ -110,7 +112,7 @@ def stop(attempt: Attempt) -> None:
 
 def main() -> None:
     """Watch until SIGTERM or SIGINT."""
-    logging.basicConfig(level=settings().log_level, format="%(asctime)s %(levelname)s %(message)s")
+    journal.configure()
     choice.check()
     over = Event()
     for number in (signal.SIGTERM, signal.SIGINT):

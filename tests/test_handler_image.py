@@ -15,6 +15,8 @@ from tools import catalog
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / ".runpod"
 DOCKERFILE = (FOLDER / "Dockerfile").read_text()
+TRAINER = (FOLDER / "Dockerfile.train").read_text()
+IMAGES = pytest.mark.parametrize("image", [DOCKERFILE, TRAINER], ids=["handlers", "training"])
 HUB: dict[str, Any] = json.loads((FOLDER / "hub.json").read_text())
 TESTS: dict[str, Any] = json.loads((FOLDER / "tests.json").read_text())
 
@@ -31,11 +33,12 @@ def test_every_source_is_a_whole_commit() -> None:
     assert told == set(pins.values()) - {pins["COMFYUI"]}
 
 
-def test_it_does_not_run_as_root() -> None:
-    stages = re.split(r"^FROM .+$", DOCKERFILE, flags=re.MULTILINE)[2:]  # what comes before the first one runs nothing
-    assert len(stages) == 2
-    for stage in stages:
-        assert re.findall(r"^USER (\S+)$", stage, re.MULTILINE) == ["10001"]
+@IMAGES
+def test_it_does_not_run_as_root(image: str) -> None:
+    running = [stage for stage in re.split(r"^FROM .+$", image, flags=re.MULTILINE) if "CMD [" in stage]
+    assert running
+    for stage in running:
+        assert re.findall(r"^USER (\S+)$", stage, re.MULTILINE) in (["10001"], ["packshot"])
         assert stage.index("USER ") < stage.index("CMD [")
 
 
@@ -44,20 +47,24 @@ def test_what_is_built_unless_one_asks_is_for_runpod() -> None:
     assert 'CMD ["python", "-m", "gpu_handlers.entry"]' in last
 
 
-def test_all_that_is_copied_is_there() -> None:
-    for line in re.findall(r"^COPY (.+)$", DOCKERFILE, re.MULTILINE):
+@IMAGES
+def test_all_that_is_copied_is_there(image: str) -> None:
+    for line in re.findall(r"^COPY (.+)$", image, re.MULTILINE):
         *sources, _target = line.split()
         assert all((ROOT / source).exists() for source in sources), line
 
 
-def test_what_the_handlers_import_is_copied() -> None:
-    handler, box, _ = re.split(r"^FROM comfyui.*$", DOCKERFILE, flags=re.MULTILINE)
-    copied = [set(re.findall(r"^COPY (\w+) \w+$", stage, re.MULTILINE)) for stage in (handler, box)]
-    assert copied == [{"tools", "storage", "gpu_handlers"}, {"db", "tasks"}]
+@IMAGES
+def test_what_the_handlers_import_is_copied(image: str) -> None:
+    handler, *box = re.split(r"^FROM comfyui AS box$", image, flags=re.MULTILINE)
+    copied = set(re.findall(r"^COPY (\w+) \w+$", handler, re.MULTILINE))
+    assert all(set(re.findall(r"^COPY (\w+) \w+$", own, re.MULTILINE)) == {"db", "tasks"} for own in box)
+    assert copied == {"tools", "storage", "gpu_handlers"}
 
 
-def test_no_node_fetches_a_model_while_a_job_waits() -> None:
-    assert DOCKERFILE.index("gpu_handlers.comfyui.pull") < DOCKERFILE.index("HF_HUB_OFFLINE=1")
+@IMAGES
+def test_nobody_fetches_a_model_while_a_job_waits(image: str) -> None:
+    assert image.index("gpu_handlers.comfyui.pull") < image.index("HF_HUB_OFFLINE=1")
 
 
 @pytest.mark.parametrize("name", ["checkout.sh", "comfyui.sh"])
@@ -66,8 +73,9 @@ def test_the_scripts_are_sound(name: str) -> None:
     subprocess.run(["sh", "-n", str(FOLDER / name)], check=True)
 
 
-def test_every_variable_of_the_image_is_a_setting_of_ours() -> None:
-    block = DOCKERFILE[DOCKERFILE.index("ENV PYTHONPATH") : DOCKERFILE.index("RUN --mount")]
+@IMAGES
+def test_every_variable_of_the_image_is_a_setting_of_ours(image: str) -> None:
+    block = image[image.index("ENV PYTHONPATH") : image.index("RUN --mount")]
     names = set(re.findall(r"([A-Z_0-9]+)=", block)) - {"PYTHONPATH", "PYTHONUNBUFFERED", "PATH"}
     assert {name for name in names if not known(name)} == {"NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES"}
 

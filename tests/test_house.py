@@ -21,6 +21,9 @@ WALL = 300
 #: Hosts of package registries, and folders of somebody's machine. In pieces, as this file is tracked too.
 FORBIDDEN = re.compile("|".join(["pypi" + r"\.", "python" + r"hosted\.", "/wor" + "k/", "/hom" + "e/", "/roo" + "t/"]))
 
+#: Modules that need torch, which only who trains installs.
+TORCH = ("gpu_handlers.train.gpu", "gpu_handlers.train.lora.")
+
 MARK = re.compile(
     r"(?:ruff: )?noqa(?:: *[A-Z]+\d+(?:, *[A-Z]+\d+)*)?|type: ignore(?:\[[\w, -]+\])?|pragma: no (?:cover|branch)"
 )
@@ -188,9 +191,17 @@ def test_only_who_develops_installs_runpods_library() -> None:
     assert "runpod" in names("requirements-dev.lock")
 
 
+def test_the_locks_of_training_have_the_pytorch_that_is_theirs() -> None:
+    tests, image = ((ROOT / f"requirements-train{which}.lock").read_text() for which in ("", "-gpu"))
+    assert "torch==2.13.0+cpu " in tests
+    assert "nvidia" not in tests
+    assert "torch==2.13.0 " in image
+    assert "nvidia-cudnn" in image
+
+
 def test_the_gpu_engine_needs_no_gpu_itself() -> None:
     engines = [f"gpu_handlers.{path.parent.name}.gpu" for path in (ROOT / "gpu_handlers").glob("*/gpu.py")]
-    loaded = loaded_by(f"import {', '.join(engines)}")
+    loaded = loaded_by(f"import {', '.join(name for name in engines if not name.startswith(TORCH))}")
     assert {"gpu_handlers", "httpx", "websockets"} <= loaded
     assert loaded.isdisjoint({"flask", "celery", "sqlalchemy", "db", "tasks", "api", "torch", "runpod", "av"})
 
@@ -229,7 +240,7 @@ RUN = ("db.migrations", "tests")
 def test_nothing_happens_on_import() -> None:
     modules = [called(path)[:-3].replace("/", ".").removesuffix(".__init__") for path in python_files()
                if path.parts[len(ROOT.parts)] in ROOMS and path.name != "__main__.py"]  # fmt: skip
-    quiet = [name for name in modules if not name.startswith(RUN)]
+    quiet = [name for name in modules if not name.startswith((*RUN, *TORCH))]
     told = run(
         "import importlib, threading\n"
         f"for name in {quiet!r}: importlib.import_module(name)\n"

@@ -12,12 +12,13 @@ from pydantic.fields import FieldInfo
 from tools.deadlines import Deadlines, bound
 from tools.kinds import Kind
 from tools.refusal import check_sound, refuse, refuse_given
+from tools.texts import Text
 
 #: The largest integer that every JSON reader keeps exact.
 LARGEST_SEED = 2**53 - 1
 
 Seed = Annotated[int | None, Field(ge=0, le=LARGEST_SEED, description="For the same result again; random if absent.")]
-Prompt4k = Annotated[str, Field(max_length=4000)]
+Prompt4k = Annotated[Text, Field(max_length=4000)]
 
 
 class Settings(BaseModel):

@@ -8,9 +8,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tools import references
+from tools.deadlines import LARGEST_GPU_S, SHORTEST_S
 from tools.errors import InvalidInput, MissingInput, NotFound, ToolError
 from tools.references import Handed, Upstream, read
 from tools.refusal import advise, check_sound, gather, refuse
+from tools.texts import Text
 
 #: Steps of a flow, and jobs of one step.
 MOST_STEPS, MOST_JOBS = 500, 1000
@@ -56,7 +58,10 @@ class Flow(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    name: str | None = Field(None, min_length=1, max_length=200, description="What you call it.")
+    name: Text | None = Field(None, min_length=1, max_length=200, description="What you call it.")
+    max_gpu_seconds: int | None = Field(
+        None, ge=SHORTEST_S, le=LARGEST_GPU_S, description="GPU seconds after which no further step begins."
+    )
     inputs: dict[str, Any] = Field({}, description="What ${inputs.name} stands for.")
     steps: list[Step] = Field(min_length=1, max_length=MOST_STEPS, description="The steps, in any order.")
 

@@ -4,12 +4,13 @@ from pydantic import Field
 
 from tools.contract import Limits, Params, Result, Seed, Settings, Tool
 from tools.kinds import ChosenImage, Image, MaskedScene
+from tools.texts import Text
 
 
 class Inpainting(Settings):
     """How the place is filled."""
 
-    prompt: str = Field("product on a surface", max_length=4000, description="What the place shall show.")
+    prompt: Text = Field("product on a surface", max_length=4000, description="What the place shall show.")
     seed: Seed = None
     steps: int = Field(4, ge=1, le=100, description="Sampling steps.")
     denoise: float = Field(1.0, ge=0, le=1, description="How much of what was there gives way to the new.")

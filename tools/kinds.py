@@ -6,6 +6,8 @@ from typing import Annotated, Any
 from pydantic import GetJsonSchemaHandler
 from pydantic_core import CoreSchema
 
+from tools.texts import Text
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -26,16 +28,16 @@ class Kind:
 Image = Annotated[str, Kind("image", door="image")]
 MaskedScene = Annotated[str, Kind("masked_scene", door="image")]
 Video = Annotated[str, Kind("video")]
-Dataset = Annotated[str, Kind("dataset", explicit=True, door="archive")]
+DATASET = Kind("dataset", explicit=True, door="archive")
 Lora = Annotated[int, Kind("lora", inherited=True)]
-Prompt = Annotated[str, Kind("prompt", inherited=True)]
+Prompt = Annotated[Text, Kind("prompt", inherited=True)]
 TriggerWord = Annotated[str, Kind("trigger_word", inherited=True)]
 
 #: An image that only the caller can choose, such as the reference of `inpaint`.
 ChosenImage = Annotated[str, Kind("image", explicit=True, door="image")]
 
 #: What to find in a picture; the name or the trigger word of a trained model means that product.
-ObjectName = Annotated[str, Kind("object", explicit=True)]
+ObjectName = Annotated[Text, Kind("object", explicit=True)]
 
 #: A template can only be chosen by its id.
 TemplateId = Annotated[str, Kind("template", explicit=True)]

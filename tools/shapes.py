@@ -69,7 +69,8 @@ def shape_of(annotation: Any, kind: Kind | None = None) -> Shape:
         return Shape(WORDS[plain], None if inner else kind, inner)
     if isinstance(plain, type) and issubclass(plain, BaseModel):
         return Shape("object", fields=fields_of(plain))
-    return shape_of(arms[0], kind) if len(arms) == 1 else Shape()
+    # Of what may be one file or a list of them, a result can only give the one.
+    return shape_of(arms[0], kind) if len(arms) == 1 or (arms and kind) else Shape()
 
 
 @cache

@@ -3,7 +3,10 @@
 from pydantic import Field
 
 from tools.contract import Limits, Params, Result, Settings, Tool
-from tools.kinds import Dataset, Lora, TriggerWord
+from tools.dataset import Dataset
+from tools.errors import HandlerFailed
+from tools.kinds import Lora, TriggerWord
+from tools.texts import Text
 
 #: Letters, digits and underscores: such a word cannot carry loader syntax, markup or a template.
 WORD = r"^[A-Za-z0-9_]{1,64}$"
@@ -22,8 +25,10 @@ class Training(Settings):
 class TrainParams(Training, Params):
     """What train is told."""
 
-    images: Dataset = Field(max_length=2048, description="A zip of photos: an r2:// address, or the file itself.")
-    model_name: str = Field(min_length=1, max_length=200, description="What you call the model.")
+    images: Dataset = Field(
+        description="The photos: a zip, as the file itself or by its r2:// address, or a list of r2:// and https://."
+    )
+    model_name: Text = Field(min_length=1, max_length=200, description="What you call the model.")
     trigger_word: str = Field(pattern=WORD, description="The word that means the product in prompts, as TOK_HANDBAG.")
 
 
@@ -36,6 +41,20 @@ class TrainResult(Result):
     trigger_word: TriggerWord
     status: str
     model_string: str | None
+
+
+class TrainingDiverged(HandlerFailed):
+    """The loss of the training is no number any more: lower the learning rate (lr), and train again."""
+
+    code = "training_diverged"
+    retryable = False
+
+
+class LoraUnsound(HandlerFailed):
+    """What was learnt is no LoRA of the base model: train it again, with more steps or another learning rate."""
+
+    code = "lora_unsound"
+    retryable = False
 
 
 TRAIN = Tool(

@@ -7,6 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from tools.contract import Limits, Params, Result, Seed, Settings, Tool
 from tools.kinds import Image, Video
+from tools.texts import Text
 
 #: Pixels of one frame, 1280×720: what Wan was trained on at most.
 LARGEST_FRAME = 1280 * 720
@@ -27,7 +28,7 @@ Length = Annotated[int, Field(ge=5, le=121), AfterValidator(check_length)]
 class Filming(Settings):
     """How the video is made."""
 
-    prompt: str = Field(
+    prompt: Text = Field(
         "camera slowly circles around the product", max_length=4000, description="The motion of the camera."
     )
     seed: Seed = None

@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from db import intake, jobs, models, suspicions, templates, watchers
+from db import api_keys, intake, jobs, models, suspicions, templates, watchers
 from db.base import Base, engine
 
 # Naming the modules is what puts their tables into the metadata.
-TABLES = (intake, jobs, models, suspicions, templates, watchers)
+TABLES = (api_keys, intake, jobs, models, suspicions, templates, watchers)
 
 with engine().connect() as connection:
     # Two deployments at once take turns.

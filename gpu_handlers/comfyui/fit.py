@@ -20,7 +20,7 @@ PREFIXES = re.compile(
 HALVES = [(".lora_down.weight", ".lora_up.weight"), (".lora_A.weight", ".lora_B.weight"),
           (".lora_A.default.weight", ".lora_B.default.weight"), (".lora.down.weight", ".lora.up.weight")]  # fmt: skip
 
-#: Modules of FLUX.1 in the words of Diffusers, and in its own.
+#: Modules of FLUX.1 and FLUX.2 in the words of Diffusers, and in their own.
 DOUBLE = {
     "attn_to_q": "img_attn_qkv", "attn_to_k": "img_attn_qkv", "attn_to_v": "img_attn_qkv",
     "attn_add_q_proj": "txt_attn_qkv", "attn_add_k_proj": "txt_attn_qkv", "attn_add_v_proj": "txt_attn_qkv",
@@ -28,10 +28,13 @@ DOUBLE = {
     "norm1_linear": "img_mod_lin", "norm1_context_linear": "txt_mod_lin",
     "ff_net_0_proj": "img_mlp_0", "ff_net_2": "img_mlp_2",
     "ff_context_net_0_proj": "txt_mlp_0", "ff_context_net_2": "txt_mlp_2",
+    "ff_linear_in": "img_mlp_0", "ff_linear_out": "img_mlp_2",
+    "ff_context_linear_in": "txt_mlp_0", "ff_context_linear_out": "txt_mlp_2",
 }  # fmt: skip
 SINGLE = {
     "attn_to_q": "linear1", "attn_to_k": "linear1", "attn_to_v": "linear1", "proj_mlp": "linear1",
     "proj_out": "linear2", "norm_linear": "modulation_lin",
+    "attn_to_qkv_mlp_proj": "linear1", "attn_to_out": "linear2",
 }  # fmt: skip
 DIFFUSERS = re.compile(r"(single_)?transformer_blocks_(\d+)_(.+)")
 BLOCK = re.compile(r"(?:double|single)_blocks_\d+_|.*(?:blocks|layers|attentions|resnets)_\d+_")
@@ -76,7 +79,7 @@ def adapters(lora: Header) -> dict[str, tuple[int, int] | None]:
 
 
 def own_name(module: str) -> str:
-    """Call a module as FLUX.1 itself does, with underscores."""
+    """Call a module as FLUX itself does, with underscores."""
     name = PREFIXES.sub("", module).replace(".", "_")
     if told := DIFFUSERS.fullmatch(name):
         single, number, part = told.groups()

@@ -38,6 +38,8 @@ class ModelFile(Entry):
     #: The repository on Hugging Face that it is from, and its path there: its name if left out, all of it if empty.
     source: str
     path: str | None = None
+    #: Of a whole repository, the files that are wanted; all if left out.
+    only: tuple[str, ...] = ()
     licence: str
 
 
@@ -53,6 +55,8 @@ class Profile(Entry):
 
     name: str
     graph: str = "graph.json"
+    #: The base model whose LoRAs fit it, by the name of its profile in training; empty if it takes none.
+    base: str = ""
     gpu: Card
     files: tuple[ModelFile, ...]
 
@@ -69,6 +73,8 @@ class Manifest(Entry):
     licences: dict[str, Licence]
     #: Custom nodes that ComfyUI needs beside its own.
     nodes: tuple[str, ...] = ()
+    #: The tool whose profile chooses the one here, by its base: what is trained fits what it is used with.
+    follows: str = ""
 
     def find(self, name: str) -> Profile:
         """Find a profile; an empty name is the default. Raises ToolError, which names those that exist."""
@@ -81,7 +87,7 @@ class Manifest(Entry):
 
 
 def known_tools() -> list[str]:
-    """Name the tools that ComfyUI does."""
+    """Name the tools that need model files."""
     return sorted(path.parent.name for path in ROOM.glob("*/models.json"))
 
 
@@ -89,10 +95,13 @@ def known_tools() -> list[str]:
 def manifest(tool: str) -> Manifest:
     """Read the manifest of a tool. Raises ToolError, which names the tools that have one."""
     if tool not in known_tools():
-        raise ToolError(f"ComfyUI does not do {tool}: choose among {', '.join(known_tools())}.")
+        raise ToolError(f"There are no model files for {tool}: choose among {', '.join(known_tools())}.")
     return Manifest.model_validate_json((ROOM / tool / "models.json").read_bytes())
 
 
 def profile(tool: str) -> Profile:
     """Give the profile of a tool that the settings choose."""
-    return manifest(tool).find(getattr(settings(), f"{tool}_profile", ""))
+    needs = manifest(tool)
+    if needs.follows:
+        return needs.find(profile(needs.follows).base)
+    return needs.find(getattr(settings(), f"{tool}_profile", ""))

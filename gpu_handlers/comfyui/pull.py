@@ -34,7 +34,7 @@ def fetch(file: ModelFile, folder: Path) -> Path:
     """Download into a folder; returns where the file, or the folder, now is."""
     hub = importlib.import_module("huggingface_hub")  # it is ComfyUI's, and not ours
     if file.path == "":
-        return Path(hub.snapshot_download(file.source, local_dir=folder))
+        return Path(hub.snapshot_download(file.source, local_dir=folder, allow_patterns=list(file.only) or None))
     return Path(hub.hf_hub_download(file.source, file.path or file.name, local_dir=folder))
 
 

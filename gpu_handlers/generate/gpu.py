@@ -1,4 +1,4 @@
-"""Generate with FLUX.1 and the product's LoRA, in ComfyUI."""
+"""Generate with FLUX.1 or FLUX.2 Klein and the product's LoRA, in ComfyUI."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,15 +21,24 @@ def run(params: GenerateParams, work: Work) -> Path:
 
 
 def graph(params: GenerateParams, files: Mapping[str, str]) -> dict[str, Any]:
-    """Fill the graph: the LoRA works on the model and on CLIP, and guidance is the sampler's cfg."""
-    return fill("generate", "graph.json", {
+    """Fill the graph of FLUX.1, or of FLUX.2 where the files are its: the LoRA works on the model and on CLIP."""
+    shared: dict[str, dict[str, Any]] = {
         "10": {"unet_name": files["unet"]},
-        "11": {"clip_name1": files["clip_l"], "clip_name2": files["t5"]},
         "12": {"vae_name": files["vae"]},
         "20": {"lora_name": files["lora"], "strength_model": params.lora_scale, "strength_clip": params.lora_scale},
         "30": {"text": params.prompt},
         "31": {"text": params.negative_prompt},
         "40": {"width": params.width, "height": params.height},
+    }
+    if "clip" in files:
+        return fill("generate", "graph_flux2.json", shared | {
+            "11": {"clip_name": files["clip"]},
+            "50": {"noise_seed": params.seed},
+            "52": {"steps": params.num_inference_steps, "width": params.width, "height": params.height},
+            "54": {"cfg": params.guidance_scale},
+        })  # fmt: skip
+    return fill("generate", "graph.json", shared | {
+        "11": {"clip_name1": files["clip_l"], "clip_name2": files["t5"]},
         "50": {"seed": params.seed, "steps": params.num_inference_steps, "cfg": params.guidance_scale},
     })  # fmt: skip
 

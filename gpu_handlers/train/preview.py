@@ -1,6 +1,5 @@
 """Train, the preview way: cut the product out of its photos, and fit its colours in closed form."""
 
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,9 +7,10 @@ import numpy as np
 
 from gpu_handlers import appearance, cutout, pixels
 from gpu_handlers.pixels import Pixels
+from gpu_handlers.train import photos
 from gpu_handlers.train.agreement import agree
 from gpu_handlers.work import Work
-from tools.errors import BadArchive, ObjectNotFound
+from tools.errors import ObjectNotFound
 from tools.train import TrainParams
 
 #: Longest side, in pixels, at which photos are looked at, and at which cut-outs are kept.
@@ -42,10 +42,10 @@ def run(params: TrainParams, work: Work) -> Path:
 
 def cut_out(params: TrainParams, work: Work) -> Iterator[tuple[float, Pixels]]:
     """Cut the product out of each photo, RGBA, with how sure we are; 0 if there is none."""
-    photos = unpack(work.fetch(params.images), work.folder / "photos")
-    for number, path in enumerate(photos):
-        work.report(0.05 + 0.85 * number / len(photos), "cutting out")
-        image = pixels.fit(pixels.read(path, "RGBA"), SEEN)
+    given = photos.unpack(work.fetch(str(params.images)), work.folder / "photos")
+    for number, photo in enumerate(given):
+        work.report(0.05 + 0.85 * number / len(given), "cutting out")
+        image = pixels.fit(pixels.read(photo.cutout or photo.path, "RGBA"), SEEN)
         found = cutout.see(image)
         yield (found.confidence, cutout.cut(image[..., :3], found.alpha)) if found else (0.0, image)
 
@@ -73,21 +73,3 @@ def lay_out(products: list[Pixels]) -> Pixels:
         top, left = number // COLUMNS * CELL + (CELL - high) // 2, number % COLUMNS * CELL + (CELL - wide) // 2
         sheet[top : top + high, left : left + wide] = small
     return sheet
-
-
-def unpack(archive: Path, folder: Path) -> list[Path]:
-    """Unpack the pictures of a zip, in the order of their names."""
-    folder.mkdir()
-    try:
-        with zipfile.ZipFile(archive) as zipped:
-            names = sorted(
-                name for name in zipped.namelist() if name.lower().endswith((".png", ".jpg", ".jpeg", ".webp"))
-            )
-            photos = [folder / f"{number:04}" for number in range(len(names))]
-            for name, photo in zip(names, photos, strict=True):
-                photo.write_bytes(zipped.read(name))
-    except zipfile.BadZipFile as broken:
-        raise BadArchive from broken
-    if not photos:
-        raise BadArchive("The archive holds no picture: put PNG, JPEG or WebP photos into the zip.")
-    return photos

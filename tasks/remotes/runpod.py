@@ -90,11 +90,17 @@ def body(job: Job, attempt: Attempt) -> dict[str, Any]:
     told = {"tool": job.tool, "params": job.params, "found": job.found or {}, "timeout_s": limits.timeout_s}
     ttl_s = min(limits.start_within_s + limits.timeout_s, LONGEST_TTL_S)
     asked: dict[str, Any] = {
-        "input": {"job_id": str(job.id), "attempt_id": str(attempt.id), **told},
+        "input": {"job_id": str(job.id), "attempt_id": str(attempt.id), **told, **lead_back(job)},
         "policy": {"executionTimeout": limits.timeout_s * 1000, "ttl": ttl_s * 1000},
     }
     address = hook.address(attempt.id)
     return {**asked, "webhook": address} if address else asked
+
+
+def lead_back(job: Job) -> dict[str, str]:
+    """Say what leads from a line that the handler logs back to the request."""
+    ids = {"flow_id": job.flow_id, "request_id": job.request_id}
+    return {name: str(value) for name, value in ids.items() if value is not None}
 
 
 def find(attempt: Attempt) -> Answer | None:

@@ -51,9 +51,11 @@ def assert_problem(answer: TestResponse | requests.Response, status: int, code: 
     return body
 
 
-def serve(starter: Processes, env: Mapping[str, str] | None = None, app: str = "tests.api.served") -> str:
+def serve(
+    starter: Processes, env: Mapping[str, str] | None = None, app: str = "tests.api.served", port: int | None = None
+) -> str:  # fmt: skip
     """Start gunicorn as it runs in earnest, and wait until it answers; give where it is reached."""
-    port = any_free(set())
+    port = port or any_free(set())
     gunicorn = starter.start(
         "gunicorn", f"{app}:create_app()", "-k", "gthread", "--threads", "120", "-b", f"127.0.0.1:{port}", env=env
     )

@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 
 from api import app as house
 from settings import settings
+from tests import photos
 from tests.api.asking import assert_problem, paint
 
 pytestmark = pytest.mark.usefixtures("no_new_job")
@@ -47,7 +48,8 @@ BAD_ZIPS = {
     "without pictures": (pack({"readme.txt": b"hello"}), "bad_archive"),
     "slip": (pack({"../../etc/a.png": paint()}), "bad_archive"),
     "absolute": (pack({"/etc/a.png": paint()}), "bad_archive"),
-    "with a text named as a picture": (pack({"a.png": b"no picture"}), "not_an_image"),
+    "with a text named as a picture": (pack({"a.png": b"no picture"}), "too_few_photos"),
+    "of three photos": (photos.pack_some(3), "too_few_photos"),
     "cut": (pack({"a.png": paint()})[:-30], "bad_archive"),
 }
 

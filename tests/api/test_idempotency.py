@@ -14,8 +14,9 @@ from werkzeug.test import TestResponse
 
 from db import base
 from tasks import ending
-from tests.api.asking import assert_problem, count_jobs, paint
-from tests.api.test_bad_files import FIELDS, pack
+from tests import photos
+from tests.api.asking import assert_problem, count_jobs
+from tests.api.test_bad_files import FIELDS
 
 Nap = Callable[..., TestResponse]
 
@@ -113,10 +114,10 @@ def test_a_bad_key_is_refused(nap: Nap, bad: str) -> None:
 
 
 def test_an_upload_that_is_repeated_trains_once(client: FlaskClient, key: str) -> None:
-    archive = pack({"a.png": paint(), "b.png": paint(colour="red")})
+    archive = photos.pack_some(4)
 
-    def train(photos: bytes = archive, **fields: str) -> TestResponse:
-        form = {**FIELDS, **fields, "images": (io.BytesIO(photos), "photos.zip")}
+    def train(zipped: bytes = archive, **fields: str) -> TestResponse:
+        form = {**FIELDS, **fields, "images": (io.BytesIO(zipped), "photos.zip")}
         return client.post("/api/train", data=form, headers={"Idempotency-Key": key})
 
     first, before = train(), count_jobs()
@@ -124,7 +125,7 @@ def test_an_upload_that_is_repeated_trains_once(client: FlaskClient, key: str) -
     assert (first.status_code, again.status_code) == (202, 202)
     assert again.get_json() == first.get_json()
     assert again.headers["Idempotent-Replayed"] == "true"
-    assert_problem(train(pack({"a.png": paint()})), 422, "idempotency_mismatch")
+    assert_problem(train(photos.pack_some(5)), 422, "idempotency_mismatch")
     assert_problem(train(steps="7"), 422, "idempotency_mismatch")
     assert count_jobs() == before
     model_id = first.get_json()["model_id"]

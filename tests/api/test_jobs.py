@@ -38,7 +38,7 @@ def test_a_listed_job_is_what_a_poll_shows(client: FlaskClient) -> None:
     listed = client.get("/api/jobs?limit=1").get_json()["data"][0]
     assert listed == client.get(f"/api/jobs/{job_id}").get_json() == client.get(f"/api/nap/{job_id}").get_json()
     self = f"/api/jobs/{job_id}"
-    others = {name: f"{self}/{name}" for name in ("cancel", "retry", "lineage")}
+    others = {name: f"{self}/{name}" for name in ("cancel", "retry", "lineage", "events")}
     assert listed["urls"] == {"self": self, **others}
 
 

@@ -39,7 +39,7 @@ class Room:
     def wait(self, job_id: str, seconds: int = 30) -> Future[Any]:
         """Let a caller wait; return once he really does."""
         waiter = self.pool.submit(lambda: self.app.test_client().get(f"/api/jobs/{job_id}?wait={seconds}").get_json())
-        wait_until(lambda: waiter.done() or job_id in self.waiting.bells)
+        wait_until(lambda: waiter.done() or job_id in self.waiting.listening.bells)
         return waiter
 
     def time_wake(self) -> float:
@@ -87,7 +87,7 @@ def test_a_wait_ends_when_its_time_is_over(room: Room) -> None:
     job_id, begun = room.make_job(), monotonic()
     assert room.wait(job_id, seconds=1).result(10)["status"] == "pending"
     assert 0.9 < monotonic() - begun < 5
-    assert not room.waiting.bells
+    assert not room.waiting.listening.bells
 
 
 def test_nobody_waits_for_a_job_that_has_ended(room: Room) -> None:

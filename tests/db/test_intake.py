@@ -7,12 +7,12 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, select
 
-from db import intake, models
+from db import cards, intake
 from db.base import engine, transaction
 from db.intake import Key
 from db.jobs import BLOCKED, SEND_AGAIN_S, Job
 from tests.db import rows
-from tools.errors import CanvasReused, IdempotencyInProgress, IdempotencyMismatch
+from tools.errors import CanvasReused, IdempotencyInProgress, IdempotencyMismatch, JobNotFound
 
 pytestmark = pytest.mark.usefixtures("tables")
 
@@ -41,12 +41,12 @@ def test_a_job_is_due_from_its_first_moment() -> None:
 
 def test_a_training_has_its_model_from_the_start() -> None:
     job_id = rows.accept("train")
-    shown = models.show_training(job_id)
-    assert shown
+    shown = cards.show_training(cards.find_trained(job_id))
     assert (shown["model_name"], shown["trigger_word"], shown["status"], shown["model_string"]) == (
         "Shoe", "TOK_SHOE", "pending", None,
     )  # fmt: skip
-    assert models.show_training(rows.accept("mask")) is None
+    with pytest.raises(JobNotFound):
+        cards.find_trained(rows.accept("mask"))
 
 
 def test_the_order_of_keys_is_kept() -> None:

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from db import life, lineage, models
+from db import cards, life, lineage, models
 from db.base import transaction
 from tests.db import rows
 from tools.catalog import TOOLS
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("tables")
 
 def test_what_the_ids_stand_for_is_looked_up() -> None:
     training = rows.accept("train")
-    model_id = (models.show_training(training) or {})["model_id"]
+    model_id = cards.find_trained(training).model.id
 
     def look_up(tool: str, **given: object) -> dict[str, dict[str, object]]:
         with transaction() as session:
@@ -29,11 +29,11 @@ def test_what_the_ids_stand_for_is_looked_up() -> None:
     assert look_up("generate", model_id=model_id, prompt="x") == {
         "model_id": {"model_string": "r2://packshot/models/a.safetensors", "trigger_word": "TOK_SHOE", "name": "Shoe"}
     }
-    assert models.show_one(model_id)["model_string"] == "r2://packshot/models/a.safetensors"
-    assert models.show_one(model_id) in models.show_all()
-    assert models.show_one(model_id)["status"] == "completed"
+    shown = cards.show_model(cards.find(model_id))
+    assert (shown["model_string"], shown["status"]) == ("r2://packshot/models/a.safetensors", "completed")
+    assert any(listed.items() <= shown.items() for listed in models.show_all())
     with pytest.raises(ModelNotFound):
-        models.show_one(2**31 - 1)
+        cards.find(2**31 - 1)
     with pytest.raises(ModelNotFound):
         look_up("generate", model_id=2**31 - 1, prompt="x")
     for unknown in (str(uuid4()), "no id"):
@@ -54,15 +54,15 @@ def test_an_object_that_was_trained_is_known_by_its_name_or_its_trigger_word() -
 
 
 def test_a_model_without_cutouts_says_so() -> None:
-    model_id = (models.show_training(rows.accept("train")) or {})["model_id"]
-    assert models.show_one(model_id)["cutouts_url"] is None
-    with pytest.raises(FileNotFound, match="keeps no cut-outs"):
-        models.find_cutouts(model_id)
+    known = cards.find_trained(rows.accept("train"))
+    assert cards.show_model(known)["cutouts_url"] is None
+    with pytest.raises(FileNotFound, match="no cutouts: the preview engine makes some"):
+        models.find_sheet(known.model.id, "cutouts")
 
 
 def test_a_model_whose_training_failed_is_not_waited_for() -> None:
     training = rows.accept("train")
-    model_id = (models.show_training(training) or {})["model_id"]
+    model_id = cards.find_trained(training).model.id
     with transaction() as session:
         job = life.lock(session, training)
         assert job

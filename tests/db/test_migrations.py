@@ -9,12 +9,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import DefaultClause, inspect, text
 
-from db import intake, models, schema, suspicions, templates, watchers
+from db import api_keys, intake, models, schema, suspicions, templates, watchers
 from db.base import Base, engine
 from tests.db import rows
 
 TABLES = {
     intake.IdempotencyKey.__tablename__, models.Model.__tablename__, templates.Template.__tablename__,
+    api_keys.ApiKey.__tablename__, api_keys.Charge.__tablename__,
     suspicions.Suspicion.__tablename__, watchers.Watcher.__tablename__, "jobs", "attempts", "events",
     "flows", "steps", "edges",
 }  # fmt: skip

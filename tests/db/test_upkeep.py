@@ -141,7 +141,7 @@ def charge(attempt_id: UUID) -> None:
 
 
 def count_lost() -> int:
-    return suspicions.count(settings().database_url).get(suspicions.LOST_ATTEMPT_RAN, 0)
+    return suspicions.count(settings().database_url.get_secret_value()).get(suspicions.LOST_ATTEMPT_RAN, 0)
 
 
 @pytest.mark.parametrize("live", [beat, charge])

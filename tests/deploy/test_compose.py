@@ -48,7 +48,10 @@ def test_our_settings_take_what_a_container_is_told(profile: str, name: str, mon
         assert variable.lower() in Settings.model_fields or variable == "FLOWER_BASIC_AUTH"
         monkeypatch.setenv(variable, value)
     told = Settings()
-    assert {make_url(told.database_url).host, make_url(told.redis_url).host} == {"postgres", "valkey"}
+    assert {make_url(url.get_secret_value()).host for url in (told.database_url, told.redis_url)} == {
+        "postgres",
+        "valkey",
+    }
     assert told.s3_endpoint_url == "http://s3:8333"
 
 

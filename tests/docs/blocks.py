@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 
 #: Languages that are run, and those that are only shown.
-RUN, SHOWN = {"sh", "python"}, {"text", "json", "ini"}
+RUN, SHOWN = {"sh", "python"}, {"text", "json", "ini", "javascript"}
 
 FENCE = re.compile(
     r"^(?P<indent> *)(?P<fence>`{3,}|~{3,})(?P<said>[^`\n]*)\n(?P<code>.*?)^(?P=indent)(?P=fence) *$",

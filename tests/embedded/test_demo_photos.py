@@ -23,6 +23,11 @@ def half_red(width: int = 80, height: int = 40) -> Image.Image:
     return Image.fromarray(pixels)
 
 
+def save_some(folder: Path, count: int = 4) -> None:
+    for number in range(count):
+        half_red().save(folder / f"photo-{number}.png")
+
+
 def decoded(png: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(png)) as image:
         return np.asarray(image.convert("RGB"))
@@ -51,7 +56,8 @@ def test_a_photo_of_a_phone_is_set_upright_and_made_small(folder: Path) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = TURNED_LEFT
     half_red(4032, 3024).save(folder / "IMG_0001.jpg", exif=exif)
-    (photo,) = demo_photos.own(folder, None).photos
+    save_some(folder, 3)
+    photo, *_ = demo_photos.own(folder, None).photos
     shown = decoded(photo).astype(int)
     longest = Training().resolution
     assert shown.shape[:2] == (longest, longest * 3 // 4)
@@ -70,22 +76,28 @@ def test_a_photo_of_a_phone_is_set_upright_and_made_small(folder: Path) -> None:
     ],
 )
 def test_any_name_gives_a_trigger_word(folder: Path, name: str, word: str) -> None:
-    half_red().save(folder / "a.png")
+    save_some(folder)
     product = demo_photos.own(folder, name)
     assert (product.name, product.trigger_word) == (name.strip(), word)
 
 
 def test_heic_beside_other_photos_is_left_out_and_told(folder: Path) -> None:
-    half_red().save(folder / "a.png")
+    save_some(folder)
     (folder / "IMG_2.HEIC").write_bytes(b"....ftypheic")
     product = demo_photos.own(folder, None)
-    assert len(product.photos) == 1
+    assert len(product.photos) == 4
     assert product.remark.startswith("1 HEIC left out")
 
 
 def test_heic_alone_is_refused_with_the_way_out(folder: Path) -> None:
     (folder / "IMG_2.HEIC").write_bytes(b"....ftypheic")
     with pytest.raises(InvalidInput, match=r"holds no photo.*HEIC.*save such photos as JPEG"):
+        demo_photos.own(folder, None)
+
+
+def test_three_photos_are_refused_before_anything_starts(folder: Path) -> None:
+    save_some(folder, 3)
+    with pytest.raises(InvalidInput, match="holds only 3 photos: put 4 to 20 PNG, JPEG or WebP files into it"):
         demo_photos.own(folder, None)
 
 
@@ -99,14 +111,14 @@ def test_twenty_photos_are_taken_and_one_more_is_refused(folder: Path) -> None:
 
 
 def test_a_broken_photo_is_named(folder: Path) -> None:
-    half_red().save(folder / "a.png")
-    (folder / "b.jpg").write_bytes((folder / "a.png").read_bytes()[:60])
+    save_some(folder)
+    (folder / "b.jpg").write_bytes((folder / "photo-1.png").read_bytes()[:60])
     with pytest.raises(NotAnImage, match=r"b\.jpg: The file is not a picture that we can read"):
         demo_photos.own(folder, None)
 
 
 def test_a_name_that_is_too_long_is_refused_before_anything_starts(folder: Path) -> None:
-    half_red().save(folder / "a.png")
+    save_some(folder)
     with pytest.raises(InvalidInput, match="model_name"):
         demo_photos.own(folder, "x" * 201)
 
@@ -122,7 +134,7 @@ def test_our_own_photos_are_as_they_were_rendered() -> None:
     ("options", "sentence"),
     [
         (("--photos", "nowhere"), "Error: There is no folder nowhere: name the one that your photos are in."),
-        (("--photos", "empty"), "Error: empty holds no photo: put 1 to 20 PNG, JPEG or WebP files into it."),
+        (("--photos", "empty"), "Error: empty holds no photo: put 4 to 20 PNG, JPEG or WebP files into it."),
         (("--name", "Bag"), "Error: --name goes with --photos"),
     ],
 )

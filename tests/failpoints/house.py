@@ -145,7 +145,7 @@ class House:
         """Have a model, a template, a picture, photos and a mask made."""
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
-            for photo in PHOTOS[:2]:
+            for photo in PHOTOS[:4]:
                 archive.write(photo, photo.name)
         form = {"model_name": "Bag", "trigger_word": "TOK_BAG", "steps": "5", "resolution": "256"}
         files = {"images": ("photos.zip", packed.getvalue())}

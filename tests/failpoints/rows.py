@@ -105,9 +105,9 @@ def show_attempt(attempt: tables.Attempt) -> oracle.Attempt:
     )  # fmt: skip
 
 
-def read_events(ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+def read_events(ids: Sequence[UUID]) -> Mapping[UUID | None, list[str]]:
     """Read what happened to jobs, in order."""
-    found: dict[UUID, list[str]] = defaultdict(list)
+    found: dict[UUID | None, list[str]] = defaultdict(list)
     told = select(tables.Event.job_id, tables.Event.name).where(tables.Event.job_id.in_(ids)).order_by(tables.Event.id)
     with transaction() as session:
         for job_id, name in session.execute(told):

@@ -201,7 +201,7 @@ class Course:
     def flush(self) -> None:
         """Let Redis forget the chord, when some of its members have been counted."""
         wait_until(lambda: sum(job.settled_at is not None for job in rows.read(self.mark)) >= 2)
-        with Redis.from_url(settings().redis_url) as redis:
+        with Redis.from_url(settings().redis_url.get_secret_value()) as redis:
             redis.flushall()
 
     def take_note(self, process: int) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpu_handlers import video
+from gpu_handlers import mask, video
 from gpu_handlers.attempt import run_attempt
 from settings import settings
 from storage.bucket import Bucket, bucket
@@ -155,7 +155,7 @@ def test_a_stopped_attempt_is_cancelled() -> None:
     assert outcome.error["code"] == "cancelled"
 
 
-def test_an_engine_that_is_not_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_whose_packages_are_not_here_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENGINE", "gpu")
     settings.cache_clear()
     try:
@@ -164,7 +164,33 @@ def test_an_engine_that_is_not_here_is_named(monkeypatch: pytest.MonkeyPatch) ->
         settings.cache_clear()
     assert outcome.engine == "gpu"
     assert outcome.error is not None
-    assert outcome.error["detail"].startswith("There is no gpu engine for train here")
+    assert outcome.error["detail"].startswith("The gpu engine of train needs the package")
+    assert "pip install 'packshot[train]'" in outcome.error["detail"]
+
+
+def test_what_is_spent_goes_when_the_file_is_stored(
+    store: Bucket, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "gpu.py").write_text(
+        "import shutil\n"
+        "def run(params, work):\n"
+        "    work.spent += ['', 'checkpoints/handlers-spent']\n"  # no bucket takes the first
+        "    return shutil.copy(work.fetch(params.image_url), work.folder / ('made' + params.object_name))\n"
+    )
+    monkeypatch.setattr(mask, "__path__", [str(folder)])  # an engine that takes the place of ours
+    monkeypatch.delitem(sys.modules, "gpu_handlers.mask.gpu", raising=False)
+    monkeypatch.setenv("ENGINE", "gpu")
+    settings.cache_clear()
+    try:
+        for made, left in ((".png", False), (".torn", True)):
+            store.put("checkpoints/handlers-spent", b"what was learnt")
+            store.put(TABLE, store.read(TABLE, 2**24)[: -40 if left else None])
+            outcome = attempt("mask", name="spent", image_url=r2(TABLE), object_name=made)
+            assert (outcome.file is None) is left, outcome
+            assert (store.head("checkpoints/handlers-spent") is not None) is left
+    finally:
+        sys.modules.pop("gpu_handlers.mask.gpu")
+        settings.cache_clear()
 
 
 def test_a_file_that_does_not_hold_is_never_stored(

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from storage.bucket import Bucket, bucket
-from tests.storage.internet import fake_internet, run_stranger
+from tests.storage.internet import fake_internet, make_certificate, run_stranger, run_tls
 from tests.storage.zips import give_zipped, paint_good
 
 #: Fixtures that stand beside what they make.
-BESIDE = (fake_internet, run_stranger, give_zipped, paint_good)
+BESIDE = (fake_internet, run_stranger, make_certificate, run_tls, give_zipped, paint_good)
 
 Painter = Callable[..., bytes]
 

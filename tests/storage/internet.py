@@ -1,15 +1,20 @@
 """A faked net for the tests of the safe fetch: a DNS, a canary at connect(), and a real server behind one address."""
 
 import gzip
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from storage.fetch import MAX_BYTES
+from tests import photos
 from tools.errors import ToolError, UrlBlocked
 
 PUBLIC = "93.184.216.34"
@@ -41,6 +46,9 @@ class Stranger(BaseHTTPRequestHandler):
 
     def ok(self) -> None:
         self.answer(200, b"fine")
+
+    def photo(self) -> None:
+        self.answer(200, photos.encode(photos.take(int(self.path.rpartition(".")[2]))))
 
     def missing(self) -> None:
         self.answer(404, b"")
@@ -125,6 +133,8 @@ class Internet:
         self.port = 0
         self.dialled: list[str] = []
         self.asked: list[str] = []
+        #: Who is no stranger, such as the test's own bucket.
+        self.at_home: set[str] = set()
         self.names: dict[str, list[list[str]]] = {
             "good.example": [[PUBLIC]],
             "private.example": [["10.0.0.5"]],
@@ -146,6 +156,9 @@ class Internet:
 
     def connect(self, sock: socket.socket, address: Any) -> None:
         """Be the canary: note who is dialled, and let only the public one answer."""
+        if address[0] in self.at_home:
+            REAL_CONNECT(sock, address)
+            return
         self.dialled.append(address[0])
         if address[0] != PUBLIC:
             raise ConnectionRefusedError(address)
@@ -169,6 +182,34 @@ def fake_internet(port: int, monkeypatch: pytest.MonkeyPatch) -> Internet:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     return internet
+
+
+@pytest.fixture(name="certificate", scope="module")
+def make_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a key and certificate of good.example, in one file."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    pem = tmp_path_factory.mktemp("tls") / "good.pem"
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=good.example", "-addext", "subjectAltName=DNS:good.example",
+         "-keyout", pem, "-out", pem.with_suffix(".crt")],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    pem.write_text(pem.read_text() + pem.with_suffix(".crt").read_text())
+    return pem
+
+
+@pytest.fixture(name="tls")
+def run_tls(internet: Internet, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    server = Server(("127.0.0.1", 0), Stranger)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(certificate.with_suffix(".crt")))
+    with serving(server) as internet.port:
+        yield
 
 
 def refused(call: Callable[[], object], error: type[ToolError] = UrlBlocked) -> str:

@@ -1,24 +1,22 @@
 """Zips of strangers."""
 
 import hashlib
-import io
 import stat
 import struct
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from storage.archives import repack, unpack
+from storage.archives import unpack
+from storage.datasets import Given
 from tests.storage.zips import Entry, Painter, Zipper, entry, patched, refused
 from tools.errors import TooLarge
 
 
 # What is taken.
-def test_photos_come_out_clean_in_order_with_their_captions(zipped: Zipper, paint: Painter, tmp_path: Path) -> None:
-    shoe, lamp, cup = paint("JPEG", seed=1, comment=b"secret"), paint("WEBP", seed=2), paint("PNG", seed=3)
+def test_photos_come_in_order_with_their_captions(zipped: Zipper, paint: Painter) -> None:
+    shoe, lamp, cup = paint("JPEG", seed=1), paint("WEBP", seed=2), paint("PNG", seed=3)
     path = zipped(
         ("set/", b""),
         ("set/b.PNG", cup),
@@ -29,53 +27,27 @@ def test_photos_come_out_clean_in_order_with_their_captions(zipped: Zipper, pain
         ("set/.DS_Store", b"junk"),
         ("Thumbs.db", b"junk"),
     )
-    clean = tmp_path / "clean.zip"
-    assert repack(path, clean) == 3
-    with zipfile.ZipFile(clean) as archive:
-        assert archive.namelist() == ["0001.png", "0002.png", "0003.png", "0003.txt"]
-        assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
-        assert archive.read("0003.txt").decode() == "a red cup — größer"
-        for name, given in (("0001.png", shoe), ("0002.png", lamp), ("0003.png", cup)):
-            data = archive.read(name)
-            assert b"secret" not in data
-            ours, theirs = (np.asarray(Image.open(io.BytesIO(each)).convert("RGB")) for each in (data, given))
-            assert np.array_equal(ours, theirs)
-
-
-def test_the_same_photos_make_the_same_bytes(zipped: Zipper, paint: Painter, tmp_path: Path) -> None:
-    made = []
-    for names in (("a.png", "b.png"), ("x/1.png", "x/2.png")):
-        repack(zipped((names[1], paint(seed=2)), (names[0], paint(seed=1))), tmp_path / "clean.zip")
-        made.append(hashlib.sha256((tmp_path / "clean.zip").read_bytes()).hexdigest())
-    assert made[0] == made[1]
-    with zipfile.ZipFile(tmp_path / "clean.zip") as archive:
-        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
-
-
-def test_what_was_packed_stays_what_it_is_when_packed_again(zipped: Zipper, good: Entry, tmp_path: Path) -> None:
-    first, second = tmp_path / "first.zip", tmp_path / "second.zip"
-    repack(zipped(good, ("good.txt", b"a shoe")), first)
-    repack(first, second)
-    assert [photo.caption for photo in unpack(first)] == ["a shoe"]
-    assert first.read_bytes() == second.read_bytes()
+    assert list(unpack(path)) == [
+        Given("set/a.jpg", shoe),
+        Given("set/A1.webp", lamp),
+        Given("set/b.PNG", cup, "a red cup — größer"),
+    ]
 
 
 @pytest.mark.parametrize(
     "name", ["x" * 300 + ".png", "ключ 鞋 é.png", "a\nb\x1b[31m.png", "photos\\a.png", "a..b.png", "=cmd().png"]
 )
-def test_an_odd_name_does_no_harm(zipped: Zipper, paint: Painter, tmp_path: Path, name: str) -> None:
-    assert repack(zipped((name, paint())), tmp_path / "clean.zip") == 1
-    with zipfile.ZipFile(tmp_path / "clean.zip") as archive:
-        assert archive.namelist() == ["0001.png"]
+def test_an_odd_name_does_no_harm(zipped: Zipper, paint: Painter, name: str) -> None:
+    assert [photo.source for photo in unpack(zipped((name, paint())))] == [name[:200]]
 
 
-def test_two_hundred_photos_with_captions_are_taken(zipped: Zipper, paint: Painter, tmp_path: Path) -> None:
+def test_two_hundred_photos_with_captions_are_taken(zipped: Zipper, paint: Painter) -> None:
     photo = paint(size=(8, 8))
     entries = [
         (f"photos of a shoe/{n}{end}", body) for n in range(200) for end, body in ((".png", photo), (".txt", b"x"))
     ]
     junk = [(f"__MACOSX/photos of a shoe/._{n}.png", b"x") for n in range(200)]
-    assert repack(zipped(*entries, *junk), tmp_path / "clean.zip") == 200
+    assert len(list(unpack(zipped(*entries, *junk)))) == 200
     assert "201 photos" in refused(zipped(*entries, *junk, ("201.png", photo)))
 
 
@@ -128,14 +100,6 @@ def test_too_much_altogether_is_refused(tmp_path: Path) -> None:
         for info in archive.infolist():
             info.file_size = 19 * 2**20  # as the list at the end will say
     assert "1 GB" in refused(path, TooLarge)
-
-
-def test_photos_that_grow_too_large_when_decoded_are_refused(zipped: Zipper, paint: Painter, tmp_path: Path) -> None:
-    path = zipped(*((f"{n}.png", paint(seed=n)) for n in range(4)))
-    size = sum(len(photo.png) for photo in unpack(path))
-    assert repack(path, tmp_path / "clean.zip", max_bytes=size) == 4
-    with pytest.raises(TooLarge, match="send fewer"):
-        repack(path, tmp_path / "clean.zip", max_bytes=size - 1)
 
 
 def test_entries_that_share_bytes_are_refused(tmp_path: Path, good: Entry) -> None:

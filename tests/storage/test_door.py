@@ -2,9 +2,7 @@
 
 import hashlib
 import io
-import zipfile
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,25 +11,18 @@ from PIL import Image
 from settings import settings
 from storage.address import parse
 from storage.bucket import Bucket
-from storage.door import DOORS, admit_dataset, admit_picture, take_archive, take_picture
+from storage.door import ARCHIVE, DOORS, admit_picture, take_picture
 from tools import kinds
-from tools.errors import BadArchive, FileNotFound, NotAnImage, PathNotAllowed, ToolError, UrlBlocked
+from tools.errors import FileNotFound, NotAnImage, PathNotAllowed, ToolError, UrlBlocked
 
 Painter = Callable[..., bytes]
 OURS = f"r2://{settings().s3_bucket}"
 
 
-def zip_of(**photos: bytes) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        for name, data in photos.items():
-            archive.writestr(f"{name}.png", data)
-    return out.getvalue()
-
-
 def test_every_kind_of_file_has_its_door() -> None:
     named = {mark.door for kind in vars(kinds).values() for mark in getattr(kind, "__metadata__", ())}
-    assert named - {None} == set(DOORS)
+    marks = {getattr(kind, "door", None) for kind in vars(kinds).values()}
+    assert (named | marks) - {None} == {*DOORS, ARCHIVE}
 
 
 def test_an_uploaded_picture_is_stored_clean_under_its_own_hash(store: Bucket, paint: Painter) -> None:
@@ -96,40 +87,6 @@ def test_bytes_that_are_no_picture_leave_nothing_behind(store: Bucket) -> None:
     with pytest.raises(NotAnImage):
         take_picture(b"<html>")
     assert keys(store) == before
-
-
-def test_an_uploaded_zip_becomes_a_clean_dataset(store: Bucket, paint: Painter, tmp_path: Path) -> None:
-    given = zip_of(b=paint(seed=1), a=paint("JPEG", seed=2, comment=b"secret"))
-    store.put("uploads/photos", given)
-    address = admit_dataset(f"{OURS}/uploads/photos")
-    key = parse(address).key
-    data = store.download(key, tmp_path / "clean.zip").read_bytes()
-    assert key == f"datasets/{hashlib.sha256(data).hexdigest()}.zip"
-    assert zipfile.ZipFile(io.BytesIO(data)).namelist() == ["0001.png", "0002.png"]
-    assert b"secret" not in data
-    (tmp_path / "given").write_bytes(given)
-    assert take_archive(tmp_path / "given") == admit_dataset(address) == address
-
-
-@pytest.mark.parametrize(
-    ("given", "error"),
-    [
-        (f"{OURS}/uploads/none.zip", FileNotFound),
-        (f"{OURS}/datasets/none.zip", FileNotFound),
-        (f"{OURS}/generated/film.mp4", PathNotAllowed),
-        (f"{OURS}/uploads/text", BadArchive),
-        (f"{OURS}/claims/x", PathNotAllowed),
-        ("https://example.com/photos.zip", UrlBlocked),
-        ("photos.zip", UrlBlocked),
-    ],
-)
-def test_a_dataset_that_is_none_is_refused(store: Bucket, given: str, error: type[ToolError]) -> None:
-    store.put("generated/film.mp4", b"x")
-    store.put("uploads/text", b"not a zip")
-    with pytest.raises(error) as refused:
-        DOORS["archive"](given)
-    assert type(refused.value) is error
-    assert refused.value.detail.endswith(".")
 
 
 def keys(store: Bucket) -> set[str]:

@@ -1,14 +1,9 @@
 """The safe fetch: a faked DNS, a canary at connect(), and real servers behind one public address."""
 
-import shutil
 import socket
-import ssl
-import subprocess
 import threading
 import time
 import tracemalloc
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +12,7 @@ from AntiSSRF import AntiSSRFError  # type: ignore[import-untyped]  # it ships n
 from storage.fetch import MAX_BYTES, fetch
 from storage.pictures import clean
 from storage.wire import Wire
-from tests.storage.internet import LOCATIONS, PUBLIC, Internet, Server, Stranger, no_fetch_goes_on, refused, serving
+from tests.storage.internet import LOCATIONS, PUBLIC, Internet, no_fetch_goes_on, refused
 from tools.errors import InputUnreachable, NotAnImage, TooLarge
 
 BEFORE_DNS = [
@@ -198,34 +193,6 @@ def test_a_page_behind_a_picture_s_name_is_no_picture(internet: Internet) -> Non
     page = fetch("http://good.example/html.png", allow_http=True)
     refused(lambda: clean(page), error=NotAnImage)
     assert internet.dialled == [PUBLIC]
-
-
-@pytest.fixture(name="certificate", scope="module")
-def make_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a key and certificate of good.example, in one file."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed")
-    pem = tmp_path_factory.mktemp("tls") / "good.pem"
-    subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=good.example", "-addext", "subjectAltName=DNS:good.example",
-         "-keyout", pem, "-out", pem.with_suffix(".crt")],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    pem.write_text(pem.read_text() + pem.with_suffix(".crt").read_text())
-    return pem
-
-
-@pytest.fixture(name="tls")
-def run_tls(internet: Internet, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    server = Server(("127.0.0.1", 0), Stranger)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(certificate.with_suffix(".crt")))
-    with serving(server) as internet.port:
-        yield
 
 
 def test_https_is_checked_by_the_name_and_not_by_the_address(internet: Internet, tls: None) -> None:

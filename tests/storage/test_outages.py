@@ -13,9 +13,9 @@ from settings import settings
 from storage import bucket as module
 from storage.bucket import Bucket, bucket
 from storage.door import take_archive
+from tests import photos
 from tests.cramped import cramped
 from tests.gate import Gate, gated
-from tests.storage.conftest import Painter
 from tests.storage.zips import Zipper
 from tools.errors import DiskFull, StorageFailed, StorageRefused
 
@@ -87,12 +87,12 @@ def test_a_bucket_that_refuses_us_is_not_worth_another_try(store: Bucket) -> Non
 
 
 def test_a_dataset_that_there_is_no_room_for_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: Zipper, paint: Painter
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: Zipper
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()
-    given = zipped(*((f"{n}.png", paint(size=(200, 200), seed=n)) for n in range(6)))
-    with cramped(20_000), pytest.raises(DiskFull, match="make room"):
+    given = zipped(*((f"{n}.png", photos.encode(photos.take(n))) for n in range(6)))
+    with cramped(4_000), pytest.raises(DiskFull, match="make room"):
         take_archive(given)
     assert list((tmp_path / "scratch").iterdir()) == []
     assert take_archive(given).startswith("r2://")

@@ -11,10 +11,14 @@ from sqlalchemy import func, select
 from db import life, pages
 from db.base import transaction
 from db.jobs import Job
-from tasks import mask, video
-from tests import rig
+from storage.bucket import bucket
+from storage.door import admit_dataset, take_picture
+from tasks import mask, train, video
+from tests import photos, rig
 from tests.conftest import wait_until
+from tests.db import rows
 from tests.tasks.house import read, wait_for_end
+from tools.dataset import TooFewPhotos
 from tools.errors import CanvasReused, HandlerFailed, InvalidInput, StorageFailed, ToolError
 
 nap: Any = rig.nap
@@ -210,3 +214,33 @@ def test_what_a_task_of_other_people_hands_on_comes_in_by_the_door(address: str)
     sent: Any = chain(rig.pass_on.s({"image_url": address}), nap.s()).apply_async()
     (job,) = wait_for_end(sent.id)
     assert job["error"]["code"] == "path_not_allowed"
+
+
+NAMED = {"model_name": "Bag", "trigger_word": "TOK_BAG"}
+
+
+def put(name: str, packed: bytes) -> str:
+    bucket().put(f"uploads/{name}", packed)
+    return f"r2://{bucket().name}/uploads/{name}"
+
+
+def test_a_training_on_three_photos_ends_before_there_is_an_attempt() -> None:
+    few = photos.pack({**{f"{n}.png": photos.encode(photos.take(n)) for n in range(3)}, "page.png": b"<html>"})
+    sent: Any = train.delay(images=put("few.zip", few), **NAMED)
+    with pytest.raises(TooFewPhotos, match="3 of 4 photos can be used"):
+        sent.get(timeout=60)
+    (job,) = wait_for_end(sent.id)
+    assert (job["status"], job["error"]["code"]) == ("failed", "too_few_photos")
+    assert [one["source"] for one in job["error"]["left_out"]] == ["page.png"]
+    assert rows.job(job["job_id"]).attempts == []
+
+
+def test_a_training_on_a_list_is_told_what_its_photos_advise() -> None:
+    listed = [take_picture(photos.encode(photos.take(n))) for n in range(50, 54)]
+    sent: Any = train.delay(images=listed, lora_rank=8, **NAMED)
+    (job,) = wait_for_end(sent.id, patience_s=90)
+    assert {name: job["params"][name] for name in ("steps", "lr", "lora_rank", "resolution")} == {
+        "steps": 500, "lr": 5e-5, "lora_rank": 8, "resolution": 320,
+    }  # fmt: skip
+    assert job["params"]["images"] == admit_dataset(listed, "TOK_BAG").address
+    assert len(rows.job(job["job_id"]).attempts) == 1

@@ -27,7 +27,7 @@ def test_a_kind_is_found_on_the_field_and_inside_an_alternative() -> None:
 
 def test_a_kind_is_seen_in_the_schema() -> None:
     def shown(schema: Mapping[str, Any]) -> dict[str, str]:
-        arms = {name: field.get("anyOf", [field])[0] for name, field in schema["properties"].items()}
+        arms = {name: {**field.get("anyOf", [field])[0], **field} for name, field in schema["properties"].items()}
         return {name: arm["x-kind"] for name, arm in arms.items() if "x-kind" in arm}
 
     for tool in OURS.values():

@@ -75,6 +75,9 @@ def test_every_field_says_what_it_is_and_how_far_it_goes(tool: Tool, name: str) 
         if arm["type"] in {"integer", "number"}:
             assert {"minimum", "exclusiveMinimum"} & set(arm)
             assert "maximum" in arm
+        elif arm["type"] == "array":
+            assert {"minItems", "maxItems"} <= set(arm)
+            assert arm["items"] == {"type": "string", "maxLength": 2048}
         else:
             assert arm["type"] == "string"
             assert "maxLength" in arm or arm["pattern"].endswith("{1,64}$")

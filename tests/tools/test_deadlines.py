@@ -13,9 +13,10 @@ MASK = TOOLS["mask"]
 
 @pytest.mark.parametrize("tool", TOOLS.values(), ids=TOOLS)
 def test_every_tool_takes_them_and_no_params_know_of_them(tool: Any) -> None:
-    told, deadlines = tool.part({"seed": 1, "timeout_seconds": 5, "start_within_seconds": 60})
+    times = {"start_within_seconds": 60, "timeout_seconds": 5, "max_gpu_seconds": 7}
+    told, deadlines = tool.part({"seed": 1, **times})
     assert told == {"seed": 1}
-    assert deadlines.model_dump() == {"start_within_seconds": 60, "timeout_seconds": 5}
+    assert deadlines.model_dump() == times
     assert not set(Deadlines.model_fields) & {*tool.params.model_fields, *tool.result.model_fields}
 
 

@@ -93,11 +93,29 @@ def diffusers(module: str, out: int, width: int) -> fit.Header:
 
 
 def test_the_names_of_diffusers_are_parts_of_our_own() -> None:
-    for module, out in (("transformer_blocks.0.attn.to_q", 32), ("single_transformer_blocks.0.proj_mlp", 128)):
+    for module, out in (
+        ("transformer_blocks.0.attn.to_q", 32), ("single_transformer_blocks.0.proj_mlp", 128),
+        ("single_transformer_blocks.0.attn.to_qkv_mlp_proj", 224),  # FLUX.2's
+    ):  # fmt: skip
         fit.check(diffusers(module, out, 32), BASE)
     for module, width in (("transformer_blocks.0.attn.to_q", 48), ("transformer_blocks.7.attn.to_q", 32)):
         with pytest.raises(InvalidInput):
             fit.check(diffusers(module, 32, width), BASE)
+
+
+@pytest.mark.parametrize(
+    ("module", "own"),
+    [
+        ("transformer_blocks.3.ff.net.0.proj", "double_blocks_3_img_mlp_0"),
+        ("transformer_blocks.3.ff.linear_in", "double_blocks_3_img_mlp_0"),
+        ("transformer_blocks.3.ff_context.linear_out", "double_blocks_3_txt_mlp_2"),
+        ("transformer_blocks.3.attn.to_out.0", "double_blocks_3_img_attn_proj"),
+        ("single_transformer_blocks.9.proj_out", "single_blocks_9_linear2"),
+        ("single_transformer_blocks.9.attn.to_out", "single_blocks_9_linear2"),
+    ],
+)
+def test_the_modules_of_both_families_have_their_own_names(module: str, own: str) -> None:
+    assert fit.own_name(f"transformer.{module}") == own
 
 
 def test_without_the_bases_file_names_alone_decide() -> None:

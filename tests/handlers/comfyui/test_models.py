@@ -11,7 +11,7 @@ from gpu_handlers.comfyui import manifest, pull
 from gpu_handlers.comfyui.failures import FOLDERS
 from settings import Settings, settings
 
-TOOLS = ["generate", "inpaint", "mask", "video"]
+TOOLS = ["generate", "inpaint", "mask", "train", "video"]
 
 
 def told(*tools: str) -> str:
@@ -20,7 +20,7 @@ def told(*tools: str) -> str:
     return done.output
 
 
-def test_every_tool_that_comfyui_does_has_a_manifest() -> None:
+def test_every_tool_that_needs_model_files_has_a_manifest() -> None:
     assert manifest.known_tools() == TOOLS
 
 
@@ -38,7 +38,7 @@ def test_every_file_is_told_with_folder_size_source_and_terms(tool: str) -> None
             assert file.source in line
             assert licence.name in line
             assert ("NOT for commercial use" in line) is not licence.commercial
-            assert file.folder in FOLDERS.values()
+            assert file.folder in {*FOLDERS.values(), "diffusers"}
 
 
 def test_the_models_that_may_not_earn_money_are_those_that_we_know() -> None:
@@ -54,6 +54,8 @@ def test_the_models_that_may_not_earn_money_are_those_that_we_know() -> None:
         "flux1-dev.safetensors",
         "flux1-krea-dev_fp8_scaled.safetensors",
         "flux-2-klein-9b-fp8.safetensors",
+        "FLUX.1-dev",
+        "FLUX.2-klein-base-9B",
     }
 
 
@@ -68,14 +70,31 @@ def test_the_chosen_profile_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_choice_has_its_setting() -> None:
-    several = [tool for tool in TOOLS if len(manifest.manifest(tool).profiles) > 1]
+    several = [tool for tool in TOOLS if len((needs := manifest.manifest(tool)).profiles) > 1 and not needs.follows]
     assert {f"{tool}_profile" for tool in several} == {name for name in Settings.model_fields if "profile" in name}
 
 
-def test_a_tool_that_comfyui_does_not_do_is_named() -> None:
-    done = CliRunner().invoke(main, ["models", "train"])
+def test_training_follows_the_profile_of_generate_so_that_a_lora_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    bases = {}
+    for choice in manifest.manifest("generate").profiles:
+        monkeypatch.setenv("GENERATE_PROFILE", choice.name)
+        settings.cache_clear()
+        bases[choice.name] = manifest.profile("train").name
+        assert f"train: {bases[choice.name]} (chosen)" in told("train")
+    monkeypatch.undo()
+    settings.cache_clear()
+    assert bases == {
+        "flux1-dev-fp8": "flux1-dev", "flux1-dev": "flux1-dev", "flux1-krea-dev-fp8": "flux1-dev",
+        "flux2-klein-4b": "flux2-klein-4b", "flux2-klein-9b": "flux2-klein-9b",
+    }  # fmt: skip
+    assert set(bases.values()) == {choice.name for choice in manifest.manifest("train").profiles}
+    assert "train: flux2-klein-4b (set GENERATE_PROFILE=flux2-klein-4b)" in told("train")
+
+
+def test_a_tool_that_needs_no_model_files_is_named() -> None:
+    done = CliRunner().invoke(main, ["models", "resolve_template"])
     assert done.exit_code == 1
-    assert "choose among generate, inpaint, mask, video" in done.output
+    assert "choose among generate, inpaint, mask, train, video" in done.output
 
 
 def test_custom_nodes_are_pinned() -> None:

@@ -1,0 +1,68 @@
+"""`packshot keys`: who may ask, and how much."""
+# ruff: noqa: PLC0415 - as in cli.py, each part imports what it needs when it is called
+
+import click
+
+from tools.allowance import SCOPES, Allowance
+
+
+@click.group()
+def keys() -> None:
+    """Make, list and revoke the keys that the API wants with AUTH=keys."""
+
+
+@keys.command()
+@click.argument("name")
+@click.option(
+    "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), default=("read", "submit"), show_default=True,
+    help="What it is good for: read looks, submit has things done, admin does all. Give it several times.",
+)  # fmt: skip
+@click.option("--days", type=click.IntRange(1, 36500), help="Days for which it is good; without it, until revoked.")
+@click.option("--jobs-in-flight", type=click.IntRange(1, 10**9), help="Jobs that it may have under way at once.")
+@click.option("--gpu-seconds-per-day", type=click.FloatRange(0), help="GPU seconds that it may use a day, in UTC.")
+@click.option("--money-per-month", type=click.FloatRange(0), help="What it may spend a month, by GPU_SECOND_PRICE.")
+def create(
+    *, name: str, scopes: tuple[str, ...], days: int | None, jobs_in_flight: int | None,
+    gpu_seconds_per_day: float | None, money_per_month: float | None,
+) -> None:  # fmt: skip
+    """Make a key called NAME and print it: this once, as only its hash is kept."""
+    from db import api_keys
+    from settings import settings
+
+    if money_per_month is not None and not settings().gpu_second_price:
+        raise click.UsageError("--money-per-month needs GPU_SECOND_PRICE: say what a GPU second costs you.")
+    allowance = Allowance(jobs_in_flight, gpu_seconds_per_day, money_per_month)
+    key = api_keys.create(name, scopes, allowance=allowance, days=days)
+    click.echo("Keep it now: it is shown this once. Send it as Authorization: Bearer <key>.", err=True)
+    click.echo(key)
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """Show all keys, but for the part that opens: their prefix, scopes, bounds, and what they have used."""
+    from db import api_keys
+
+    for key, usage in api_keys.show_all():
+        bounds = [
+            f"{usage.in_flight} of {bound(key.jobs_in_flight)} jobs under way",
+            f"{usage.day_s:g} of {bound(key.gpu_seconds_per_day)} GPU seconds today",
+            f"{bound(key.money_per_month)} to spend a month",
+        ]
+        end = f"until {key.expires_at:%Y-%m-%d %H:%M} UTC" if key.expires_at else "until revoked"
+        state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M} UTC" if key.revoked_at else end
+        click.echo(f"{key.prefix}  {key.name}  {','.join(key.scopes)}  {state}  {'; '.join(bounds)}")
+
+
+def bound(most: float | None) -> str:
+    """Write a bound down."""
+    return "any number" if most is None else f"{most:g}"
+
+
+@keys.command()
+@click.argument("prefix")
+def revoke(prefix: str) -> None:
+    """Make the key with this PREFIX worthless, within five seconds."""
+    from db import api_keys
+
+    api_keys.revoke(prefix)
+    click.echo(f"Revoked {prefix}.")

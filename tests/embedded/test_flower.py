@@ -1,0 +1,43 @@
+"""Flower starts with a password alone, and only looks on."""
+
+import re
+
+import pytest
+from click.testing import CliRunner
+from flower import urls
+
+from embedded import flower
+from embedded.cli import main
+from tools.errors import InvalidInput
+
+PASSWORD = "a-password-of-flower"
+
+
+@pytest.mark.parametrize("users", ["", "user", "user:", "user:short", f"user:{PASSWORD},other:", ":"])
+def test_without_a_password_that_counts_it_does_not_start(users: str) -> None:
+    with pytest.raises(InvalidInput, match="FLOWER_BASIC_AUTH"):
+        flower.check(users, [])
+
+
+def test_a_password_is_no_argument_and_nothing_lets_everybody_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidInput, match="read arguments"):
+        flower.check(f"user:{PASSWORD}", [f"--basic-auth=user:{PASSWORD}"])
+    monkeypatch.setenv("FLOWER_UNAUTHENTICATED_API", "true")
+    with pytest.raises(InvalidInput, match="UNAUTHENTICATED"):
+        flower.check(f"user:{PASSWORD}", [])
+
+
+def test_all_that_changes_something_is_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(urls, "handlers", list(urls.handlers))
+    flower.leave_out(flower.ORDERS)
+    left = {flower.address(handler) for handler in urls.handlers}
+    assert not {one for one in left if re.search("shutdown|pool|apply|send|abort|revoke|limit|timeout|consumer", one)}
+    assert any("/api/workers" in one for one in left)
+    assert any("/task/" in one for one in left)
+
+
+def test_packshot_flower_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOWER_BASIC_AUTH", "")
+    refused = CliRunner().invoke(main, ["flower", "--port=5555"])
+    assert refused.exit_code == 1
+    assert "FLOWER_BASIC_AUTH=user:password" in refused.output
