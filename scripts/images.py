@@ -24,7 +24,7 @@ IMPORTS = {
     "api": "import api.app; api.app.create_app()",
     "worker": "import tasks.app, tasks.run; tasks.app.app.finalize()",
     "gpu": "import tasks.app, tasks.handle, gpu_handlers.attempt, gpu_handlers.mask.preview",
-    "house": "import celery.bin, flower, embedded.production, embedded.endpoints, embedded.flower, tasks.watch, db.schema",
+    "house": "import flower, embedded.production, embedded.endpoints, embedded.flower, tasks.watch, db.schema",
     "s3": "pass",
 }
 ROOMS = ("api", "db", "embedded", "gpu_handlers", "storage", "tasks", "tools")

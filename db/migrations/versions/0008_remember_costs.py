@@ -8,9 +8,6 @@ down_revision = "0007"
 branch_labels = None
 depends_on = None
 
-#: A view keeps the columns of the day it was made.
-GENERATION_JOBS = "CREATE VIEW generation_jobs AS SELECT * FROM jobs WHERE tool = 'generate'"
-
 #: What the workers of a queue have to do, also what they are at: by this their number follows.
 #: Main: messages that wait or are about to be sent, and ended jobs whose canvas has not been carried on.
 BACKLOG = """
@@ -33,8 +30,6 @@ def upgrade() -> None:
     op.execute("UPDATE jobs SET cost_usd = NULL WHERE gpu_seconds > 0")  # at a price that nobody has told
     op.add_column("attempts", sa.Column("gpu", sa.Text(), nullable=True))
     op.add_column("attempts", sa.Column("cost_usd", sa.Float(), nullable=True))
-    op.execute("DROP VIEW generation_jobs")
-    op.execute(GENERATION_JOBS)
     op.create_index("ix_jobs_ended_at", "jobs", ["ended_at"], postgresql_where=sa.text("ended_at IS NOT NULL"))
     op.execute(BACKLOG)
 
@@ -42,7 +37,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("DROP VIEW backlog")
     op.drop_index("ix_jobs_ended_at", table_name="jobs", postgresql_where=sa.text("ended_at IS NOT NULL"))
-    op.execute("DROP VIEW generation_jobs")
     for table, name in (("jobs", "cost_usd"), ("jobs", "queue_seconds"), ("attempts", "cost_usd"), ("attempts", "gpu")):
         op.drop_column(table, name)
-    op.execute(GENERATION_JOBS)
