@@ -5,7 +5,7 @@ PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight listeners outages bench-engine calibrate effects clean install install-dev failpoints chaos hooks test-train install-train photos fuzz audit
+.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight listeners outages bench-engine calibrate effects clean install install-dev failpoints chaos hooks test-train install-train photos fuzz audit images upgrade load
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,15 @@ lint: install-dev  ## check form, types and the arrows between rooms
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+upgrade: install-dev  ## run the code of the last tag, or of FROM=commit, on our schema, beside ours; into var/upgrade/latest.json
+	@FROM="$(FROM)" $(BIN)/python -m benchmarks.upgrade
+
+load: install-dev  ## submit 20 jobs and poll 200 times a second for 300 s, or SECONDS=n, into var/load/latest.json
+	@SECONDS_LONG=$(SECONDS) $(BIN)/python -m benchmarks.pressure
+
+images: install-dev  ## do what the Dockerfiles do, without Docker: each image's packages and rooms in an empty folder
+	@$(BIN)/python -m scripts.images $(IMAGES)
+
 docs: install-dev  ## build the docs site, and say where to open it
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "The docs are built. Open var/site/index.html; or, with a search, http://127.0.0.1:8000 after"
@@ -48,6 +57,8 @@ docs: install-dev  ## build the docs site, and say where to open it
 
 lock: install-dev  ## compile the locks anew
 	@$(COMPILE) --extra gpu --extra embedded pyproject.toml -o requirements.lock
+	@$(COMPILE) -c requirements.lock pyproject.toml -o requirements-server.lock
+	@$(COMPILE) --extra gpu -c requirements.lock pyproject.toml -o requirements-gpu.lock
 	@$(COMPILE) --extra worker -c requirements.lock pyproject.toml -o requirements-worker.lock
 	@$(COMPILE) --extra gpu --extra embedded --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	@env $(CPU_TORCH) $(COMPILE_LINUX) --extra train --extra worker --extra embedded --extra dev -c requirements-dev.lock \

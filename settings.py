@@ -7,6 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+#: Of the whole house: an image has its rooms and no package's metadata.
+VERSION = "0.1.0"
+
 #: Characters that a secret must have, so that nobody guesses it.
 SHORTEST_SECRET = 16
 
@@ -21,6 +24,33 @@ def use_psycopg2(url: str | SecretStr) -> str:
     if not found or scheme not in {"postgres", "postgresql", "postgresql+psycopg2"}:
         raise ValueError("give a URL like postgresql://user:password@host:5432/name")
     return f"postgresql+psycopg2://{rest}"
+
+
+def check_prices(text: str) -> str:
+    """Refuse what is not `gpu=dollars` by commas."""
+    if text and not re.fullmatch(r"\s*[\w .-]+=\d+(\.\d+)?\s*(,\s*[\w .-]+=\d+(\.\d+)?\s*)*", text):
+        raise ValueError("give gpu=dollars an hour, by commas, like L4=0.69,H100=4.18")
+    return text
+
+
+def check_gpus(text: str) -> str:
+    """Refuse what is not `tool=gpu` by commas."""
+    if text and not re.fullmatch(r"\s*\w+=[\w .-]+(,\s*\w+=[\w .-]+)*", text):
+        raise ValueError("give tool=gpu, by commas, like generate=L4,video=H100")
+    return text
+
+
+def check_bind(text: str) -> str:
+    """Refuse what is no address to listen on."""
+    if text and not re.fullmatch(r"[\w.-]+:\d{1,5}", text):
+        raise ValueError("give host:port, like 127.0.0.1:9464")
+    return text
+
+
+def pairs(text: str) -> dict[str, str]:
+    """Read `name=value` by commas."""
+    split = (pair.strip().split("=") for pair in text.split(",") if pair.strip())
+    return {name.strip(): value.strip() for name, value in split}
 
 
 def check_rate(text: str) -> str:
@@ -66,6 +96,15 @@ class Settings(BaseSettings):
         description="Tools that RunPod does, as generate=<endpoint id>,mask=<endpoint id>; others stay on our queue.",
     )
     runpod_base_url: str = Field("https://api.runpod.ai/v2", description="Where RunPod's endpoints are reached.")
+    runpod_rest_url: str = Field(
+        "https://rest.runpod.io/v1", description="Where RunPod's endpoints are configured: `packshot endpoints` does."
+    )
+    gpu_types: Annotated[str, AfterValidator(check_gpus)] = Field(
+        "", description="The kind of GPU that does a tool, as generate=L4,video=H100: by that it is priced."
+    )
+    gpu_prices: Annotated[str, AfterValidator(check_prices)] = Field(
+        "", description="US dollars an hour for each kind, as L4=<price>,H100=<price>; without it a cost is null."
+    )
     public_url: str = Field(
         "", description="Where RunPod reaches this API, to tell of ended jobs; empty means that it is only asked."
     )
@@ -76,6 +115,9 @@ class Settings(BaseSettings):
     webhook_hosts: str = Field(
         "",
         description="Hosts, by commas, or host:port, to which webhooks may go though they are private or plain http.",
+    )
+    flower_url: str = Field(
+        "", description="Where people open Flower: each job then links to its task there. Empty links to none."
     )
     packshot_tools: str = Field("", description="Tools that this API serves, by commas; empty means all.")
     comfyui_url: str = Field("http://127.0.0.1:8188", description="ComfyUI, which does the work of ENGINE=gpu.")
@@ -116,6 +158,9 @@ class Settings(BaseSettings):
     keep_jobs_days: int = Field(
         0, ge=0, description="Days that ended jobs are kept, from 8; 0 keeps them. A job gone, its file has no route."
     )
+    metrics_bind: Annotated[str, AfterValidator(check_bind)] = Field(
+        "", description="Where this process tells Prometheus its metrics, as 127.0.0.1:9464; empty tells nobody."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
 
     log_format: Literal["text", "json"] = Field("text", description="Lines for people, or for programs.")
@@ -130,8 +175,17 @@ class Settings(BaseSettings):
     @property
     def endpoints(self) -> dict[str, str]:
         """The RunPod endpoint of each tool that has one."""
-        pairs = (pair.strip().split("=") for pair in self.runpod_endpoints.split(",") if pair.strip())
-        return dict(pairs)
+        return pairs(self.runpod_endpoints)
+
+    @property
+    def gpus(self) -> dict[str, str]:
+        """The kind of GPU that does each tool."""
+        return pairs(self.gpu_types)
+
+    @property
+    def prices(self) -> dict[str, float]:
+        """What an hour of each kind of GPU costs, in US dollars."""
+        return {gpu: float(price) for gpu, price in pairs(self.gpu_prices).items()}
 
     @property
     def open_hosts(self) -> frozenset[str]:

@@ -12,12 +12,14 @@ from api import (
     hooks,
     jobs,
     manners,
+    metrics,
     openapi,
     problems,
     templates,
     tools,
     training,
     uploads,
+    usage,
     webhooks,
 )
 from api.listening import Listening
@@ -47,8 +49,9 @@ def create_app() -> Flask:
     problems.register(app)
     manners.register(app)
     callers.register(app)
+    metrics.register(app)  # after that: a port of its own is open to whoever may read metrics
     served = serve_tools(app)
-    for room in (jobs, flows, batches, events, webhooks, uploads, health, hooks):
+    for room in (jobs, flows, batches, events, webhooks, uploads, usage, health, hooks):
         app.register_blueprint(room.blueprint)
     app.register_blueprint(openapi.routes(served))
     return app

@@ -46,9 +46,9 @@ def make(body: dict[str, Any], priority: int) -> AskedFlow:
 
 
 def sketch(steps: list[Ready]) -> dict[str, Any]:
-    """Say what a flow would do: its steps in their order, and how long each usually takes here."""
+    """Say what a flow would do: its steps in their order, and what a job of each usually takes and costs here."""
     composing.check(steps)
-    seconds = {tool: flow_pages.read_seconds(tool) for tool in {ready.tool.name for ready in steps}}
+    usual = {tool: flow_pages.read_usual(tool) for tool in {ready.tool.name for ready in steps}}
     return {
         "dry_run": True,
         "steps": [
@@ -58,7 +58,7 @@ def sketch(steps: list[Ready]) -> dict[str, Any]:
                 "after": ready.before,
                 "jobs": None if ready.spread else len(ready.items),
                 "with": ready.items,
-                "seconds": seconds[ready.tool.name],
+                **usual[ready.tool.name],
             }
             for ready in steps
         ],

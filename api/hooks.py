@@ -5,6 +5,7 @@ from uuid import UUID
 from flask import Blueprint, Response
 
 from db import runs
+from tasks.metrics import WEBHOOKS
 from tasks.remotes import hook
 from tools.errors import NotFound
 
@@ -18,7 +19,9 @@ def hear_runpod(attempt_id: str, mark: str) -> Response:
         attempt = UUID(attempt_id)
     except ValueError:
         raise NotFound from None
-    if not hook.is_ours(attempt, mark):
+    ours = hook.is_ours(attempt, mark)
+    WEBHOOKS.labels("yes" if ours else "no").inc()
+    if not ours:
         raise NotFound
     runs.call(attempt)
     return Response(status=200)

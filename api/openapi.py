@@ -3,7 +3,7 @@
 from base64 import b64encode
 from collections.abc import Iterator
 from hashlib import sha256
-from importlib.metadata import distribution, version
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from api import flow_operations, operations, webhook_operations
 from api.flows import STATUSES as FLOW_STATUSES
 from api.jobs import STATUSES
 from api.operations import Operation
-from settings import settings
+from settings import VERSION, settings
 from tools import errors
 from tools.contract import Tool
 
@@ -53,6 +53,11 @@ PROBLEM = {
     },
 }
 
+COSTS = {
+    "queue_seconds": {"type": "number", "minimum": 0, "description": "Seconds that attempts waited for a worker."},
+    "cost_usd": {"type": ["number", "null"], "description": "US dollars for the GPU seconds; null: no price is set."},
+}
+
 JOB = {
     "type": "object",
     "required": ["job_id", "status", "result"],
@@ -63,6 +68,7 @@ JOB = {
         "stage": {"type": "string", "description": "Says more than the status, and is free to grow."},
         "progress": {"type": "number", "minimum": 0, "maximum": 1},
         "gpu_seconds": {"type": "number", "minimum": 0, "description": "Seconds on a GPU that it cost, all attempts."},
+        **COSTS,
         "error": {"type": ["object", "null"], "description": "As in a problem document."},
     },
 }
@@ -95,6 +101,7 @@ FLOW = {
         "steps": {"type": "array", "items": STEP, "description": "In an order in which they can run."},
         "edges": {"type": "array", "items": {"type": "array"}, "description": "Pairs of steps: before, after."},
         "gpu_seconds": {"type": "number", "minimum": 0, "description": "Seconds on a GPU that its own jobs cost."},
+        **COSTS,
         "retry_of": {"type": ["string", "null"], "description": "The flow that it does once more."},
         "changes": {"type": ["object", "null"], "description": "What is different: from_step, overrides."},
     },
@@ -166,7 +173,7 @@ def describe(served: list[Tool], base: str) -> dict[str, Any]:
         paths.setdefault(operation.path, {})[operation.verb] = {"tags": [group], **operation.describe()}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Packshot", "version": version("packshot"), "description": "GPU tools for product imagery."},
+        "info": {"title": "Packshot", "version": VERSION, "description": "GPU tools for product imagery."},
         "servers": [{"url": base}],
         "paths": paths,
         "components": {

@@ -241,6 +241,15 @@ def of_house() -> Iterator[Operation]:
     }
     walk = "Walk from a job back to what it came from, and on to what came of it."
     again, both = "Run a job once more as a new one, with other params.", {"200": OBJECT, "202": ACCEPTED}
+    spent = "Add up GPU seconds, seconds in queues, and money of the jobs that ended from one day to another."
+    span: dict[str, Schema] = {
+        "by": {
+            "type": "string",
+            "description": "Some of day, tool, flow, key, status, by commas; day, if it is left out.",
+        },
+        "since": {"type": "string", "format": "date", "description": "The first day, in UTC; else 30 days are told."},
+        "until": {"type": "string", "format": "date", "description": "The last day, in UTC; else it is today."},
+    }
     image = {"type": "object", "required": ["image"], "properties": {"image": BINARY}}
     yield from (
         Operation("get", "/api/jobs", "list_jobs", "List jobs, the newest first.", {"200": OBJECT}, query=filters),
@@ -258,6 +267,7 @@ def of_house() -> Iterator[Operation]:
         of_events("job", "What happens to a job: live, or as a list; it begins, goes on, ends."),
         Operation("get", "/api/jobs/{job_id}/lineage", "get_lineage", walk, {"200": OBJECT}),
         Operation("post", "/api/uploads", "upload", "Bring a picture into the bucket.", {"201": OBJECT}, form=image),
+        Operation("get", "/api/usage", "get_usage", spent, {"200": OBJECT}, query=span),
         Operation("get", "/api/tools", "list_tools", "List the tools and their schemas.", {"200": OBJECT}),
         Operation(
             "post",

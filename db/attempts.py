@@ -8,7 +8,8 @@ from sqlalchemy import and_, func, or_, select, text, update
 
 from db import progress, suspicions
 from db.base import quick, reachable, soon, transaction
-from db.jobs import Attempt, Job
+from db.jobs import Job
+from db.traces import Attempt
 
 #: An attempt whose worker has not been heard of for so long is lost, in seconds.
 STALE_S = 30

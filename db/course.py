@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 from db import api_keys, receivers
 from db.api_keys import Origin
 from db.flows import Edge, Flow, Step, StepStatus
-from db.jobs import Event, Job
+from db.jobs import Job
 from db.openings import NoList, NothingLeft, Opener
 from db.receivers import Wish
+from db.traces import Event
 from tools.flow import FlowNotFound
 from tools.plan import Ready
 

@@ -11,8 +11,9 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from db import life, progress, runs, suspicions
 from db.base import quick, reachable, soon, transaction, unnest
-from db.jobs import Attempt, Job
+from db.jobs import Job
 from db.runs import Since, Told
+from db.traces import Attempt
 
 
 @dataclass(frozen=True)

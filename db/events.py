@@ -26,7 +26,8 @@ from sqlalchemy import (
 
 from db.base import quick, reachable, unnest
 from db.flows import Flow, Step
-from db.jobs import ENDED, Event, Job
+from db.jobs import ENDED, Job
+from db.traces import Event
 from tools.errors import JobNotFound, Unavailable
 from tools.flow import FlowNotFound
 

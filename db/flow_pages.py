@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Row, func, select, tuple_
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from db import pages
+from db import pages, prices
 from db.base import engine, quick, reachable
 from db.flows import Edge, Flow, Step
 from db.jobs import Job
@@ -37,7 +37,7 @@ STEP = (
 )
 JOB = (
     Job.id, Job.status, Job.stage, Job.progress, Job.given, Job.params, Job.result, Job.error, Job.outcome,
-    Job.gpu_seconds, Job.flow_id, Job.started_at, Job.ended_at,
+    Job.gpu_seconds, Job.queue_seconds, Job.cost_usd, Job.flow_id, Job.started_at, Job.ended_at,
 )  # fmt: skip
 
 
@@ -67,9 +67,7 @@ def show(flow: Row[Any], steps: Sequence[Row[Any]], jobs: dict[UUID, Row[Any]]) 
         "inputs": flow.asked.get("inputs", {}),
         "steps": [show_step(step, [jobs[job_id] for job_id in step.jobs if job_id in jobs]) for step in steps],
         "edges": [[before, step.name] for step in steps for before in step.after or ()],
-        "gpu_seconds": sum(
-            jobs[one].gpu_seconds for step in steps if not step.kept for one in step.jobs if one in jobs
-        ),
+        **add_up([jobs[one] for step in steps if not step.kept for one in step.jobs if one in jobs]),
         "retry_of": str(flow.retry_of) if flow.retry_of else None,
         "changes": flow.changes,
     }
@@ -116,7 +114,7 @@ def show_job(job: Row[Any]) -> dict[str, Any]:
         "error": job.error,
         "warnings": (job.outcome or {}).get("warnings", []),
         "seconds": seconds,
-        "gpu_seconds": job.gpu_seconds,
+        **add_up([job]),
     }
 
 
@@ -129,7 +127,17 @@ def show_batch(flow: Row[Any], step: Row[Any], jobs: dict[UUID, Row[Any]]) -> di
         "tool": step.tool,
         "counts": {"total": len(step.jobs), **counts},
         "items": [{**show_job(job), "result": job.result} for job in listed],
-        "gpu_seconds": sum(job.gpu_seconds for job in listed),
+        **add_up(listed),
+    }
+
+
+def add_up(jobs: Sequence[Row[Any]]) -> dict[str, float | None]:
+    """Say what jobs took and cost together; where one's cost is not known, nor is that of all."""
+    costs = [job.cost_usd for job in jobs]
+    return {
+        "gpu_seconds": sum(job.gpu_seconds for job in jobs),
+        "queue_seconds": sum(job.queue_seconds for job in jobs),
+        "cost_usd": None if None in costs else sum(costs),
     }
 
 
@@ -161,12 +169,28 @@ def read_asked(flow_id: UUID) -> tuple[Row[Any], list[Row[Any]], dict[UUID, str]
         return flow, steps, {row.id: row.status for row in known}
 
 
-def read_seconds(tool: str) -> dict[str, Any] | None:
-    """Say how many seconds a tool takes, by its last runs here; None if they are too few to say."""
+def read_usual(tool: str) -> dict[str, Any]:
+    """Say what a tool takes, by its last runs here: `{seconds, gpu_seconds, cost_usd}`, each null if nobody can say.
+
+    Money is that of today's price, whatever these runs cost at theirs.
+    """
     took = func.extract("epoch", Job.ended_at - Job.started_at).label("took")
-    last = select(took).where(Job.tool == tool, Job.status == "completed", Job.started_at.is_not(None))
-    recent = last.order_by(Job.created_at.desc()).limit(MOST_RUNS).subquery()
-    cuts = [func.percentile_cont(part).within_group(recent.c.took) for part in (0.5, 0.9)]
+    wanted = (Job.tool == tool, Job.status == "completed", Job.started_at.is_not(None))
+    last = select(took, Job.gpu_seconds).where(*wanted).order_by(Job.created_at.desc()).limit(MOST_RUNS).subquery()
+    cuts = [func.percentile_cont(part).within_group(each) for each in last.c for part in (0.5, 0.9)]
     with reachable(), quick().connect() as connection:
-        runs, p50, p90 = connection.execute(select(func.count(), *cuts).select_from(recent)).one()
-    return {"p50": round(float(p50), 3), "p90": round(float(p90), 3), "runs": runs} if runs >= LEAST_RUNS else None
+        runs, *found = connection.execute(select(func.count(), *cuts).select_from(last)).one()
+    if runs < LEAST_RUNS:
+        return dict.fromkeys(("seconds", "gpu_seconds", "cost_usd"))
+    took_s, gpu_s = ([float(value) for value in pair] for pair in (found[:2], found[2:]))
+    costs = [prices.tell(tool, round(seconds * 1000))[1] for seconds in gpu_s]
+    return {
+        "seconds": tell_usual(took_s, runs, 3),
+        "gpu_seconds": tell_usual(gpu_s, runs, 3),
+        "cost_usd": None if None in costs else tell_usual([cost or 0.0 for cost in costs], runs, 6),
+    }
+
+
+def tell_usual(found: Sequence[float], runs: int, digits: int) -> dict[str, Any]:
+    """Write down two percentiles, and of how many runs."""
+    return {"p50": round(found[0], digits), "p90": round(found[1], digits), "runs": runs}

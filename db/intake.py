@@ -13,8 +13,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from db import api_keys, models
 from db.api_keys import Origin
 from db.base import Base, Moment, engine, quick, reachable, soon, transaction
-from db.jobs import BLOCKED, SEND_AGAIN_S, Event, Job
+from db.jobs import BLOCKED, SEND_AGAIN_S, Job
 from db.receivers import Callback, Wish
+from db.traces import Event
 from tools.contract import Tool
 from tools.deadlines import Deadlines
 from tools.errors import CanvasReused, IdempotencyInProgress, IdempotencyMismatch

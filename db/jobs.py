@@ -1,15 +1,16 @@
-"""A job and its attempts: the tables, and the transitions as methods."""
+"""A job: the table, and the transitions as methods."""
 
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, Float, ForeignKey, Identity, Index, SmallInteger, Uuid, func, text
+from sqlalchemy import Float, ForeignKey, Index, SmallInteger, Uuid, func, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, WriteOnlyMapped, mapped_column, relationship
 
 from db.base import Base, Moment, soon
+from db.traces import Attempt, Event
 from tools import catalog
 from tools.contract import Limits
 from tools.deadlines import SHORTEST_S
@@ -25,77 +26,10 @@ THROTTLED = "throttled"
 MOST_ATTEMPTS = 3
 
 #: Seconds after which somebody looks whether what should have happened did happen.
-DAY_S = 24 * 3600
 SEND_AGAIN_S = 10
 SUBMIT_AGAIN_S = 15
 LOOK_AGAIN_S = 10
 THROTTLED_S = 300
-
-
-class Event(Base):
-    """Something that happened to a job, or to a flow. A trigger tells those who listen."""
-
-    __tablename__ = "events"
-    __table_args__ = (
-        Index("ix_events_job_id_id", "job_id", "id"),
-        Index("ix_events_flow_id_id", "flow_id", "id", postgresql_where=text("flow_id IS NOT NULL")),
-    )
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    #: NULL = it happened to the flow as a whole.
-    job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    #: The flow that the job is part of. No foreign key: each event would lock the row on which the flow's ends wait.
-    flow_id: Mapped[UUID | None]
-    at: Mapped[datetime] = mapped_column(Moment, server_default=text("clock_timestamp()"))
-    name: Mapped[str]
-    data: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
-
-
-class Attempt(Base):
-    """One run of a job on a remote; an intent until the remote has an id for it."""
-
-    __tablename__ = "attempts"
-    __table_args__ = (
-        Index("uq_attempts_job_id_n", "job_id", "n", unique=True),
-        # Two live runs of one job never exist.
-        Index("uq_attempts_live", "job_id", unique=True, postgresql_where=text("ended_at IS NULL")),
-        Index("ix_attempts_stop_at", "stop_at", postgresql_where=text("stop_at IS NOT NULL")),
-        Index("ix_attempts_sweep_at", "sweep_at", postgresql_where=text("sweep_at IS NOT NULL")),
-    )
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    n: Mapped[int] = mapped_column(SmallInteger)
-    #: The RunPod endpoint that does it; NULL = our own queue.
-    endpoint: Mapped[str | None]
-    #: What the remote calls it; NULL = nobody knows yet whether the remote has it.
-    remote_id: Mapped[str | None]
-    #: Who runs it, since when, and when it was last heard of or handed over.
-    worker: Mapped[str | None]
-    claimed_at: Mapped[datetime | None] = mapped_column(Moment)
-    beat_at: Mapped[datetime | None] = mapped_column(Moment)
-    outcome: Mapped[dict[str, Any] | None]
-    #: How often it was handed to the remote.
-    sends: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
-    #: Milliseconds that it waited for a worker, and that it ran on a GPU: these are paid.
-    delay_ms: Mapped[int | None]
-    execution_ms: Mapped[int | None]
-    created_at: Mapped[datetime] = mapped_column(Moment, server_default=text("clock_timestamp()"))
-    ended_at: Mapped[datetime | None] = mapped_column(Moment)
-    #: We ended it, the remote may not know: when somebody must see to it that it stops there; NULL = nobody.
-    stop_at: Mapped[datetime | None] = mapped_column(Moment)
-
-    #: When what it left in the bucket can go; NULL = it leaves nothing.
-    sweep_at: Mapped[datetime | None] = mapped_column(Moment)
-
-    def close(self, *, stop: bool, limits: Limits) -> None:
-        """End it; with `stop`, the remote has not said so, and must be told."""
-        self.ended_at = soon(0)
-        # Its claim must outlive whatever may still lie in a queue of the remote's, or that would begin after all.
-        lies_s = limits.start_within_s + limits.timeout_s if self.endpoint else 0
-        self.sweep_at = soon(DAY_S + lies_s)
-        if stop and self.endpoint:
-            self.stop_at = soon(0)
 
 
 class Job(Base):
@@ -116,6 +50,7 @@ class Job(Base):
         ),
         Index("ix_jobs_members", "members", postgresql_using="gin", postgresql_where=text("cardinality(members) > 0")),
         Index("ix_jobs_sources", "sources", postgresql_using="gin", postgresql_where=text("cardinality(sources) > 0")),
+        Index("ix_jobs_ended_at", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
         Index("ix_jobs_flow_id", "flow_id", postgresql_where=text("flow_id IS NOT NULL")),
         Index(
             "ix_jobs_key_id",
@@ -152,6 +87,10 @@ class Job(Base):
     progress: Mapped[float] = mapped_column(Float, default=0.0, server_default="0")
     #: Seconds on a GPU that all its attempts cost.
     gpu_seconds: Mapped[float] = mapped_column(Float, default=0.0, server_default="0")
+    #: Seconds that its attempts waited for a worker.
+    queue_seconds: Mapped[float] = mapped_column(Float, default=0.0, server_default="0")
+    #: US dollars for its GPU seconds; NULL = the price of some of them is not known.
+    cost_usd: Mapped[float | None] = mapped_column(Float, default=0.0, server_default="0")
     result: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
     #: What its last attempt came to, with engine, warnings and facts.
@@ -276,10 +215,11 @@ class Job(Base):
         """Note what an attempt took, and who did it; what is not known stays as it was."""
         for attempt in self.attempts:
             if attempt.id == attempt_id:
-                attempt.delay_ms = attempt.delay_ms if delay_ms is None else delay_ms
-                attempt.execution_ms = attempt.execution_ms if execution_ms is None else execution_ms
-                attempt.worker = worker or attempt.worker
+                attempt.charge(self.tool, delay_ms, execution_ms, worker)
         self.gpu_seconds = sum(attempt.execution_ms or 0 for attempt in self.attempts) / 1000
+        self.queue_seconds = sum(attempt.delay_ms or 0 for attempt in self.attempts) / 1000
+        costs = [attempt.cost_usd for attempt in self.attempts if attempt.execution_ms]
+        self.cost_usd = None if None in costs else sum(cost or 0.0 for cost in costs)
 
     def settle(self) -> None:
         """What follows the ended job has been sent on."""

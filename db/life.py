@@ -14,7 +14,8 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from db import course, models, templates
 from db.base import quick, reachable, soon
-from db.jobs import BLOCKED, ENDED, SEND_AGAIN_S, THROTTLED, Attempt, Job, Status
+from db.jobs import BLOCKED, ENDED, SEND_AGAIN_S, THROTTLED, Job, Status
+from db.traces import Attempt
 from tools import references
 from tools.allowance import GpuSecondsSpent
 from tools.contract import Params, Tool

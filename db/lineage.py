@@ -10,8 +10,9 @@ from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.orm import Session
 
 from db.base import engine, reachable
-from db.jobs import Attempt, Job
+from db.jobs import Job
 from db.models import Model
+from db.traces import Attempt
 from tools.contract import Tool
 from tools.errors import JobNotFound
 from tools.references import Handed

@@ -10,15 +10,17 @@ from sqlalchemy import Row, literal_column, select, text, tuple_
 from sqlalchemy.dialects.postgresql import dialect
 
 from db.base import engine, quick, reachable
-from db.jobs import Attempt, Job
+from db.jobs import Job
+from db.traces import Attempt
+from settings import settings
 from tools.errors import FileNotFound, InvalidInput, JobNotFound
 from tools.following import list_next
 
 #: What a poll shows; a few columns by Core are three times as quick as the mapped object.
 COLUMNS = (
     Job.id, Job.tool, Job.status, Job.stage, Job.progress, Job.given, Job.params, Job.result, Job.error,
-    Job.outcome, Job.gpu_seconds, Job.drawn, Job.flow_id, Job.step, Job.retry_of, Job.created_at, Job.started_at,
-    Job.ended_at,
+    Job.outcome, Job.gpu_seconds, Job.queue_seconds, Job.cost_usd, Job.drawn, Job.flow_id, Job.step, Job.retry_of,
+    Job.created_at, Job.started_at, Job.ended_at,
 )  # fmt: skip
 
 #: A poll is asked for so often that PostgreSQL shall not plan it anew each time: each connection prepares it once.
@@ -55,6 +57,8 @@ def show(row: Row[Any]) -> dict[str, Any]:
         "facts": outcome.get("facts", {}),
         "engine": outcome.get("engine"),
         "gpu_seconds": row.gpu_seconds,
+        "queue_seconds": row.queue_seconds,
+        "cost_usd": row.cost_usd,
         "input": row.given,
         "params": row.params,
         "drawn_from": [str(job_id) for job_id in row.drawn],
@@ -65,13 +69,19 @@ def show(row: Row[Any]) -> dict[str, Any]:
         "started_at": row.started_at.isoformat() if row.started_at else None,
         "ended_at": row.ended_at.isoformat() if row.ended_at else None,
         "next": list_next(row.tool, row.result) if row.status == "completed" and row.result else [],
-        "urls": urls_of(f"/api/jobs/{row.id}"),
+        "urls": urls_of(f"/api/jobs/{row.id}") | task_of(row.id),
     }
 
 
 def urls_of(own: str) -> dict[str, str]:
     """Say where a job is asked about, and what can be done with it."""
     return {"self": own, **{name: f"{own}/{name}" for name in ("cancel", "retry", "lineage", "events")}}
+
+
+def task_of(job_id: UUID) -> dict[str, str]:
+    """Say where the job's task is seen in Flower, if people have one."""
+    flower = settings().flower_url.rstrip("/")
+    return {"task": f"{flower}/task/{job_id}"} if flower else {}
 
 
 def read_list(

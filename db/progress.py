@@ -20,7 +20,8 @@ from sqlalchemy import (
 )
 
 from db.base import unnest
-from db.jobs import Event, Job
+from db.jobs import Job
+from db.traces import Event
 
 #: Progress is told each time that it passes one of so many parts of the whole: a job has few such events, however
 #: often its handler reports.

@@ -5,8 +5,9 @@ from typing import Any
 from sqlalchemy import CursorResult, and_, or_, select, update
 
 from db.base import soon, transaction
-from db.jobs import ENDED, THROTTLED, Attempt, Job
+from db.jobs import ENDED, THROTTLED, Job
 from db.life import LONGEST_S, call_watchers
+from db.traces import Attempt
 
 #: What waits for its place or its hour has no message.
 UNSENT = (THROTTLED, "delayed")

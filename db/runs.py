@@ -10,7 +10,8 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from db import life, suspicions
 from db.base import quick, reachable, soon, transaction
-from db.jobs import Attempt, Job
+from db.jobs import Job
+from db.traces import Attempt
 
 #: Seconds in which nobody else sends an attempt: whoever may, has its answer or gives up before.
 SEND_S = 30

@@ -1,13 +1,24 @@
 """Bring the database's schema to what the code expects."""
 
+import logging
 from pathlib import Path
+from time import sleep
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.exc import OperationalError
 
 from db.base import engine, reachable
+
+logger = logging.getLogger(__name__)
+
+#: What PostgreSQL says when a migration and the house, which goes on, waited for each other.
+IN_THE_WAY = {"40P01", "55P03"}
+
+#: Seconds between the tries of a migration to which that happened.
+PAUSES_S = (0.5, 1, 2, 4, 8, 15)
 
 
 def config() -> Config:
@@ -18,8 +29,17 @@ def config() -> Config:
 
 
 def upgrade(revision: str = "head") -> None:
-    """Apply the migrations that are missing."""
-    command.upgrade(config(), revision)
+    """Apply the migrations that are missing, all or none of them; the house may go on meanwhile."""
+    for pause_s in PAUSES_S:
+        try:
+            return command.upgrade(config(), revision)
+        except OperationalError as error:
+            if getattr(error.orig, "pgcode", None) not in IN_THE_WAY:
+                raise
+            logger.warning("the migration stood in the way of the house, and is tried again: %s", error.orig)
+            engine().dispose()  # with it goes the lock that keeps other deployments out
+            sleep(pause_s)
+    return command.upgrade(config(), revision)
 
 
 def downgrade(revision: str = "base") -> None:
@@ -28,7 +48,13 @@ def downgrade(revision: str = "base") -> None:
 
 
 def current() -> bool:
-    """Tell whether every migration is applied."""
-    head = ScriptDirectory.from_config(config()).get_current_head()
+    """Tell whether every migration of ours is applied.
+
+    A revision that we do not know is a newer version's: what it adds is none of our business, and whoever upgrades
+    migrates first, then replaces one program after the other.
+    """
+    ours = ScriptDirectory.from_config(config())
     with reachable(), engine().connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision() == head
+        applied = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in ours.walk_revisions()}
+    return applied is not None and (applied == ours.get_current_head() or applied not in known)

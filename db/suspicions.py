@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
 from db.base import Base, Moment, reachable
-from db.jobs import Attempt
+from db.traces import Attempt
 from settings import use_psycopg2
 
 #: The remote has, or had, two jobs for one attempt. A claim lets only one of them run.

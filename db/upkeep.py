@@ -11,9 +11,10 @@ from sqlalchemy.dialects.postgresql import array
 from db.base import soon, transaction
 from db.flows import Flow, Step
 from db.intake import IdempotencyKey
-from db.jobs import DAY_S, ENDED, Attempt, Event, Job
+from db.jobs import ENDED, Job
 from db.models import Model
 from db.receivers import Delivery
+from db.traces import DAY_S, Attempt, Event
 from db.watchers import Watcher
 
 #: Rows that are deleted at once: few enough that nobody waits for their locks.

@@ -82,11 +82,17 @@ def migrate() -> None:
 
 
 @main.command()
-def doctor() -> None:
+@click.option("--production", is_flag=True, help="Look at the servers that the environment names, and be strict.")
+def doctor(*, production: bool) -> None:
     """Say what is missing or broken, and how to mend it."""
-    from embedded.doctor import examine
+    from embedded import doctor as ours
 
-    findings = examine(data_dir())
+    if production:
+        from embedded import production as strict
+
+        findings = [*ours.external(), *strict.examine(), *ours.runpod(), *ours.paid_twice(data_dir())]
+    else:
+        findings = ours.examine(data_dir())
     for finding in findings:
         click.echo(finding)
     sys.exit(not all(finding.ok for finding in findings))
@@ -135,6 +141,20 @@ def listen(*, port: int, secret: str | None, keep: Path | None, count: int | Non
     from embedded.listening import listen as run
 
     run(port, secret, keep, count, click.echo)
+
+
+@main.command()
+@click.argument("tools", nargs=-1)
+@click.option("--min", "fewest", type=click.IntRange(0), help="Workers that always run, and are always paid for.")
+@click.option("--max", "most", type=click.IntRange(0), help="Workers that may run at once; 0 stops the endpoint.")
+def endpoints(tools: tuple[str, ...], fewest: int | None, most: int | None) -> None:
+    """Show how many workers RunPod may run for TOOLS (all if left out); with --min or --max, change that."""
+    from embedded.endpoints import scale
+
+    if not tools and (fewest, most) != (None, None):
+        raise click.UsageError("Name the tools whose endpoints shall change.")
+    for line in scale(tools, {"workersMin": fewest, "workersMax": most}):
+        click.echo(line)
 
 
 def data_dir() -> Path:

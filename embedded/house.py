@@ -16,7 +16,7 @@ from tools.errors import Unavailable
 #: Which variable replaces which server.
 REPLACED_BY = {"valkey": "REDIS_URL", "postgres": "DATABASE_URL", "seaweedfs": "S3_ENDPOINT_URL"}
 
-NAMES = ("valkey", "postgres", *seaweed.PORTS, "api", "flower")
+NAMES = ("valkey", "postgres", *seaweed.PORTS, "api", "flower", "metrics", "api_metrics")
 
 
 @dataclass(frozen=True)

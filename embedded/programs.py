@@ -14,6 +14,9 @@ from embedded.ports import HOST
 #: Seconds that a worker may need for the task that it has begun; the second Ctrl-C does not wait.
 LAST_TASK_S = 600
 
+#: Who tells Prometheus something, and the name of the port: the watcher of the whole house, the API of itself.
+METERED = {"watch": "metrics", "api": "api_metrics"}
+
 #: How the main worker runs.
 MAIN = ("-P", "threads", "-c", "16", "--without-gossip", "--without-mingle")
 
@@ -23,9 +26,11 @@ def programs(house: House, given: Mapping[str, str]) -> list[Child]:
     env = surroundings(house, given)
 
     def python(name: str, module: str, *arguments: str, ready: Callable[[], bool] = at_once, **more: object) -> Child:
+        bind = METERED.get(name)
+        told = {"METRICS_BIND": f"{HOST}:{house.ports[bind]}"} if bind else {}
         # -P and the directory: nothing that happens to lie where the user stands is imported instead of ours.
         command = (sys.executable, "-P", "-m", module, *arguments)
-        return Child(name, command, env, house.data, ready=ready, **more)  # type: ignore[arg-type]  # as Child names them
+        return Child(name, command, {**env, **told}, house.data, ready=ready, **more)  # type: ignore[arg-type]  # as Child names them
 
     def worker(name: str, queues: str, *options: str) -> Child:
         node = f"{name}@{os.uname().nodename}"
@@ -52,6 +57,7 @@ def surroundings(house: House, given: Mapping[str, str]) -> dict[str, str]:
         **house.env(given),
         "API_PORT": str(house.ports["api"]),
         "FLOWER_PORT": str(house.ports["flower"]),
+        "FLOWER_URL": given.get("FLOWER_URL") or f"http://{HOST}:{house.ports['flower']}",
         "FLOWER_BASIC_AUTH": f"packshot:{house.secrets['flower']}",  # not as an argument: everybody can see those
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "",  # where it is set, each process would compile the whole house anew

@@ -19,6 +19,7 @@ Packshot is up.
   API      {api}
   Flower   {flower}
            user packshot, password {password}
+  Metrics  {metrics}/metrics, of the API {api_metrics}
   Data     {data}
   Logs     {logs}
 
@@ -55,6 +56,8 @@ def table(house: House) -> str:
     return TABLE.format(
         api=f"http://{HOST}:{house.ports['api']}",
         flower=f"http://{HOST}:{house.ports['flower']}",
+        metrics=f"http://{HOST}:{house.ports['metrics']}",
+        api_metrics=f"http://{HOST}:{house.ports['api_metrics']}",
         password=house.secrets["flower"],
         data=house.data,
         logs=house.logs,

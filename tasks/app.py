@@ -14,7 +14,7 @@ from celery.signals import setup_logging, worker_init
 import journal
 from db import clock
 from settings import settings
-from tasks import canvas
+from tasks import brief, canvas
 from tasks.doorbell import Doorbell
 from tools.errors import ClockWrong, Unavailable
 
@@ -76,9 +76,11 @@ class House(Celery):
 
         While Redis is away a task of ours counts as sent all the same: its row is due. Anybody else's is an error.
         """
+        options["task_id"] = options.get("task_id") or str(uuid4())
+        if name.startswith(canvas.PREFIX):
+            options = {**brief.shown(args, kwargs, options.get("task_id")), **options}
         if known:
             return super().send_task(name, args, kwargs, **options)
-        options["task_id"] = options.get("task_id") or str(uuid4())
         parent = self.current_worker_task
         if not canvas.remember(self, canvas.Message(name, args, kwargs, options, root=parent is None)):
             return super().send_task(name, args, kwargs, **options)

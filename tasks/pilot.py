@@ -10,6 +10,7 @@ from db.jobs import Job
 from db.runs import Since
 from tasks import answers, ending
 from tasks.ending import Found
+from tasks.metrics import LOOKS
 from tasks.remotes import runpod, wire
 from tasks.remotes.lore import lore
 from tasks.remotes.remote import Answer, Ended, Running, Taken, live
@@ -88,6 +89,7 @@ class Pilot:
     async def follow(self, job: Job, answer: Answer) -> None:
         """Do what an answer asks for: what most of them do, for many at once."""
         attempt = live(job)
+        LOOKS.labels(job.tool, type(answer).__name__.lower()).inc()
         match answer:
             case Taken(remote_id, again_s) if attempt.remote_id is None:
                 if not await self.note(Named(job.id, attempt.id, remote_id, again_s)):

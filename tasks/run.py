@@ -14,7 +14,8 @@ import journal
 from db import intake, life, lineage, models
 from db.base import soon, transaction
 from db.intake import Planned
-from db.jobs import THROTTLED, THROTTLED_S, Attempt, Job
+from db.jobs import THROTTLED, THROTTLED_S, Job
+from db.traces import Attempt
 from storage.door import admit
 from tasks import answers, ending
 from tasks.app import app

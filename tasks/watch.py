@@ -19,10 +19,11 @@ import psycopg2
 import journal
 from db import clock, crowd, life, listen, runs, unsent, watchers
 from db.base import transaction
-from db.jobs import Attempt, Job
+from db.jobs import Job
+from db.traces import Attempt
 from settings import settings
 from storage.bucket import bucket
-from tasks import ending, pilot, upkeep
+from tasks import ending, metrics, pilot, upkeep
 from tasks.answers import look, submit
 from tasks.app import sender
 from tasks.courier import Courier
@@ -118,6 +119,7 @@ def main() -> None:
     over = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
+    metrics.serve(metrics.House())
     await_clock(over)
     if settings().endpoints:
         bucket()  # making its client takes half a second, and the first ends would each make one

@@ -35,9 +35,16 @@ def test_every_source_is_a_whole_commit() -> None:
 
 @IMAGES
 def test_it_does_not_run_as_root(image: str) -> None:
-    users = re.findall(r"^USER (\S+)$", image, re.MULTILINE)
-    assert users == ["packshot"]
-    assert image.index("USER packshot") < image.index("CMD [")
+    running = [stage for stage in re.split(r"^FROM .+$", image, flags=re.MULTILINE) if "CMD [" in stage]
+    assert running
+    for stage in running:
+        assert re.findall(r"^USER (\S+)$", stage, re.MULTILINE) in (["10001"], ["packshot"])
+        assert stage.index("USER ") < stage.index("CMD [")
+
+
+def test_what_is_built_unless_one_asks_is_for_runpod() -> None:
+    *_, last = re.split(r"^FROM .+$", DOCKERFILE, flags=re.MULTILINE)
+    assert 'CMD ["python", "-m", "gpu_handlers.entry"]' in last
 
 
 @IMAGES
@@ -49,7 +56,9 @@ def test_all_that_is_copied_is_there(image: str) -> None:
 
 @IMAGES
 def test_what_the_handlers_import_is_copied(image: str) -> None:
-    copied = set(re.findall(r"^COPY (\w+) \w+$", image, re.MULTILINE))
+    handler, *box = re.split(r"^FROM comfyui AS box$", image, flags=re.MULTILINE)
+    copied = set(re.findall(r"^COPY (\w+) \w+$", handler, re.MULTILINE))
+    assert all(set(re.findall(r"^COPY (\w+) \w+$", own, re.MULTILINE)) == {"db", "tasks"} for own in box)
     assert copied == {"tools", "storage", "gpu_handlers"}
 
 

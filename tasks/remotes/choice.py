@@ -1,6 +1,6 @@
 """Which remote does what."""
 
-from db.jobs import Attempt
+from db.traces import Attempt
 from settings import settings
 from tasks.remotes import queue, runpod
 from tasks.remotes.remote import Remote

@@ -75,9 +75,19 @@ async def health(endpoint: str) -> Reply:
     return await ask("GET", f"{endpoint}/health")
 
 
-async def ask(method: str, path: str, body: Said | None = None) -> Reply:
+async def read_scale(endpoint: str) -> Reply:
+    """Ask how it is configured: `{workersMin, workersMax, …}`."""
+    return await ask("GET", f"endpoints/{endpoint}", base=settings().runpod_rest_url)
+
+
+async def set_scale(endpoint: str, changes: Mapping[str, int]) -> Reply:
+    """Change how many workers it may have; the rest of it stays as it is."""
+    return await ask("PATCH", f"endpoints/{endpoint}", changes, base=settings().runpod_rest_url)
+
+
+async def ask(method: str, path: str, body: Said | None = None, base: str | None = None) -> Reply:
     """Make one call, and say what it proves."""
-    url = f"{settings().runpod_base_url.rstrip('/')}/{path}"
+    url = f"{(base or settings().runpod_base_url).rstrip('/')}/{path}"
     try:
         async with wire.client().request(method, url, json=body, allow_redirects=False) as response:
             return read(response.status, response.headers.get("Retry-After"), await response.read())

@@ -4,8 +4,10 @@ from typing import Any
 from uuid import UUID
 
 from db import attempts
-from db.jobs import Attempt, Job
+from db.jobs import Job
+from db.traces import Attempt
 from settings import settings
+from tasks import brief
 from tasks.app import app, sender
 from tasks.remotes.remote import Answer, Ended, Lost, Running, Taken, live
 from tools.errors import ExecutionTimeout, Expired, ToolError
@@ -39,12 +41,13 @@ def first_look_s(job: Job) -> float:
 
 def submit(job: Job) -> Answer:
     """Put the job's attempt in the queue. To do so again is harmless: it is claimed once."""
-    return Taken(name(live(job).id), first_look_s(job)) if put(live(job).id) else Running(first_look_s(job))
+    return Taken(name(live(job).id), first_look_s(job)) if put(live(job).id, job.id) else Running(first_look_s(job))
 
 
-def put(attempt_id: UUID) -> bool:
+def put(attempt_id: UUID, job_id: UUID) -> bool:
     """Send the message; False if the broker is away."""
-    message = app.signature("tasks.handle", args=[str(attempt_id)], options={"task_id": name(attempt_id)})
+    options = {"task_id": name(attempt_id), "argsrepr": brief.of_job(job_id)}
+    message = app.signature("tasks.handle", args=[str(attempt_id)], options=options)
     return sender.attempt(lambda: message.apply_async(known=True, queue=QUEUE, ignore_result=True))
 
 
@@ -68,7 +71,7 @@ def look(job: Job) -> Answer:
     if seen.claimed:
         return watch(job, seen)
     if length() < attempts.count_waiting():  # where as many wait as should, more would only be in the way
-        put(attempt_id)
+        put(attempt_id, job.id)
     return Running(max(min(WAIT_S * 2.0**seen.sends, LONGEST_WAIT_S, seen.waits_s, job.limits.timeout_s), SOON_S))
 
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from db.jobs import Attempt, Job
+from db.jobs import Job
 from db.runs import Meter, Told
+from db.traces import Attempt
 from tools.outcome import Outcome
 
 

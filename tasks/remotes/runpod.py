@@ -6,8 +6,9 @@ from functools import cache
 from typing import Any
 
 from db import runs
-from db.jobs import Attempt, Job
+from db.jobs import Job
 from db.runs import Meter, Since, Told
+from db.traces import Attempt
 from storage import claims
 from tasks.remotes import endpoint, hook, reading, wire
 from tasks.remotes.endpoint import Gone

@@ -16,7 +16,8 @@ from werkzeug.test import TestResponse
 from api.feeds import write
 from api.streams import MOST_LISTENERS, Streams
 from db.base import transaction
-from db.jobs import ENDED, Event
+from db.jobs import ENDED
+from db.traces import Event
 from tasks import ending
 from tests.api.asking import assert_problem
 from tests.db import rows

@@ -8,7 +8,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 
 from db.base import transaction
-from db.jobs import Event, Job
+from db.jobs import Job
+from db.traces import Event
 from tests.api.asking import assert_problem, counted
 from tests.conftest import Processes
 from tests.db import rows

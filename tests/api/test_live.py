@@ -20,7 +20,8 @@ from benchmarks import listeners
 from benchmarks.listeners import Size
 from db import attempts
 from db.base import transaction
-from db.jobs import Event, Job
+from db.jobs import Job
+from db.traces import Event
 from embedded.ports import any_free
 from tests.api.asking import post, serve
 from tests.conftest import Processes, wait_until

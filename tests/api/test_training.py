@@ -11,8 +11,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 
 from db.base import transaction
-from db.jobs import Attempt, Job
+from db.jobs import Job
 from db.models import Model
+from db.traces import Attempt
 from storage.bucket import Bucket, bucket
 from storage.door import take_picture
 from tests import photos

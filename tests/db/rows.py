@@ -11,7 +11,8 @@ from sqlalchemy import select, update
 from db import intake, life
 from db.base import soon, transaction
 from db.intake import Asked, Planned
-from db.jobs import Event, Job
+from db.jobs import Job
+from db.traces import Event
 from tools.catalog import TOOLS
 from tools.outcome import Outcome
 

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from db import attempts
 from db.base import soon, transaction
-from db.jobs import Attempt
+from db.traces import Attempt
 from tests.db import rows
 
 pytestmark = pytest.mark.usefixtures("tables")

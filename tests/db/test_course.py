@@ -11,7 +11,8 @@ from db.base import soon, transaction
 from db.course import AskedFlow, Kept
 from db.flows import Flow, Step
 from db.intake import IdempotencyKey, Key
-from db.jobs import DAY_S, Job
+from db.jobs import Job
+from db.traces import DAY_S
 from tests.db import rows
 from tests.noop import NOOP
 from tools import flow, plan

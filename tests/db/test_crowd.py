@@ -8,9 +8,10 @@ from sqlalchemy import select
 from db import crowd, life
 from db.base import soon, transaction
 from db.crowd import Heard, Named
-from db.jobs import Attempt, Job
+from db.jobs import Job
 from db.runs import Told
 from db.suspicions import Suspicion
+from db.traces import Attempt
 from tests.db import rows
 
 pytestmark = pytest.mark.usefixtures("tables")

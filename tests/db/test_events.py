@@ -12,8 +12,9 @@ from db import attempts, course, crowd, events, upkeep
 from db.base import soon, transaction
 from db.course import AskedFlow
 from db.crowd import Heard
-from db.jobs import DAY_S, Event, Job
+from db.jobs import Job
 from db.runs import Told
+from db.traces import DAY_S, Event
 from tests.conftest import wait_until
 from tests.db import rows
 from tools import flow, plan

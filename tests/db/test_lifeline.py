@@ -17,7 +17,8 @@ from sqlalchemy import make_url, select, text
 
 from db import base, lifeline
 from db.base import ping, transaction
-from db.jobs import Event, Job
+from db.jobs import Job
+from db.traces import Event
 from settings import settings
 from tests.conftest import wait_until
 from tests.db import rows

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
 
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
@@ -50,6 +51,33 @@ def test_up_down_and_up_again(bare: str) -> None:  # noqa: ARG001 - it must run
     schema.upgrade()
     assert schema.current()
     assert present() == {*TABLES, "alembic_version"}
+
+
+def test_a_migration_gives_way_to_the_house_and_is_tried_again(bare: str) -> None:  # noqa: ARG001 - it must run
+    schema.upgrade()
+    schema.downgrade("-1")
+    held = engine().connect()
+    held.exec_driver_sql("LOCK TABLE jobs IN ACCESS SHARE MODE")
+    release = Timer(2.5, held.rollback)  # longer than the migration waits for a lock
+    release.start()
+    schema.upgrade()
+    release.join()
+    held.close()
+    assert schema.current()
+
+
+def test_the_schema_of_a_newer_version_will_do_and_that_of_an_older_one_will_not(tables: str) -> None:  # noqa: ARG001 - it must run
+    def applied(revision: str) -> bool:
+        with engine().begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+        return schema.current()
+
+    with engine().connect() as connection:
+        head = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    try:
+        assert [applied(revision) for revision in ("0001", "9999", str(head))] == [False, True, True]
+    finally:
+        applied(str(head))
 
 
 def test_the_models_are_what_the_migrations_made(tables: str) -> None:  # noqa: ARG001 - it must run

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from db.jobs import BLOCKED, THROTTLED, Attempt, Job
+from db.jobs import BLOCKED, THROTTLED, Job
+from db.traces import Attempt
 from tasks import answers, watch
 
 LIVE: dict[str, list[Attempt]] = {"live": [Attempt(n=1, remote_id="a")], "intent": [Attempt(n=1)], "none": []}

@@ -9,8 +9,9 @@ from sqlalchemy import select, update
 from db import crowd, life, runs
 from db.base import soon, transaction
 from db.crowd import Heard
-from db.jobs import Attempt, Job
+from db.jobs import Job
 from db.runs import Meter, Told
+from db.traces import Attempt
 from tests.db import rows
 
 pytestmark = pytest.mark.usefixtures("tables")

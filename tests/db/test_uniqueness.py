@@ -9,9 +9,9 @@ from sqlalchemy.exc import IntegrityError
 
 from db.base import soon, transaction
 from db.intake import IdempotencyKey
-from db.jobs import Attempt
 from db.models import Model
 from db.suspicions import Suspicion
+from db.traces import Attempt
 from tests.db import rows
 
 pytestmark = pytest.mark.usefixtures("tables")

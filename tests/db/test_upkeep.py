@@ -10,8 +10,9 @@ from sqlalchemy import func, select, update
 from db import attempts, intake, runs, suspicions, upkeep, watchers
 from db.base import soon, transaction
 from db.intake import IdempotencyKey, Key
-from db.jobs import DAY_S, Attempt, Event, Job
+from db.jobs import Job
 from db.suspicions import Suspicion
+from db.traces import DAY_S, Attempt, Event
 from db.watchers import Watcher
 from settings import settings
 from tests.db import rows

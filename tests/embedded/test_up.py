@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from embedded import orphans
 from embedded.house import House
@@ -52,6 +53,9 @@ def test_the_whole_house(processes: Any, data: Path, wait_until: Callable[..., N
     assert get(flower) == 401
     entry = base64.b64encode(f"packshot:{secrets['flower']}".encode()).decode()
     assert get(flower, Authorization=f"Basic {entry}") == 200
+    assert get(f"http://127.0.0.1:{ports['api']}/metrics") == 404  # they have ports of their own
+    assert read_names(ports["api_metrics"]) >= {"packshot_request_seconds"}
+    assert read_names(ports["metrics"]) >= {"packshot_backlog", "packshot_watchers", "packshot_database_up"}
     house.popen.send_signal(signal.SIGINT)
     assert house.popen.wait(60) == 0, house.said()
     assert not list(orphans.find(data))
@@ -63,10 +67,16 @@ def test_the_whole_house(processes: Any, data: Path, wait_until: Callable[..., N
 
 
 def test_what_to_do_next_fits_eighty_columns() -> None:
-    ports, secrets = {"api": 65535, "flower": 65535}, {"flower": "x" * 24}
+    ports, secrets = dict.fromkeys(("api", "flower", "metrics", "api_metrics"), 65535), {"flower": "x" * 24}
     lines = table(House(Path("/srv/packshot"), ports, secrets)).splitlines()
     assert max(map(len, lines)) <= 80
     assert sum("http://127.0.0.1:65535" in line for line in lines) >= 4
+
+
+def read_names(port: int) -> set[str]:
+    """Name what Prometheus reads there."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        return {family.name for family in text_string_to_metric_families(answer.read().decode())}
 
 
 def get_or_none(url: str) -> int | None:

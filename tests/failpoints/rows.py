@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Text, cast, func, select, update
 
 from db import jobs as tables
-from db import life
+from db import life, traces
 from db.base import transaction
 from storage import claims
 from tests import oracle
@@ -54,10 +54,10 @@ def hurry(mark: str) -> None:
         meant = session.scalars(select(tables.Job.id).where(bearing(mark)).with_for_update(skip_locked=True)).all()
         due = update(tables.Job).where(tables.Job.id.in_(meant), tables.Job.due_at > func.clock_timestamp())
         session.execute(due.values(due_at=tables.Job.due_at - ago))
-        own = update(tables.Attempt).where(tables.Attempt.job_id.in_(meant))
-        session.execute(own.where(tables.Attempt.stop_at.is_not(None)).values(stop_at=tables.Attempt.stop_at - ago))
-        intent = own.where(tables.Attempt.endpoint.is_not(None), tables.Attempt.remote_id.is_(None))
-        session.execute(intent.values(beat_at=tables.Attempt.beat_at - ago))
+        own = update(traces.Attempt).where(traces.Attempt.job_id.in_(meant))
+        session.execute(own.where(traces.Attempt.stop_at.is_not(None)).values(stop_at=traces.Attempt.stop_at - ago))
+        intent = own.where(traces.Attempt.endpoint.is_not(None), traces.Attempt.remote_id.is_(None))
+        session.execute(intent.values(beat_at=traces.Attempt.beat_at - ago))
         life.call_watchers(session)
 
 
@@ -73,8 +73,8 @@ def silence(mark: str) -> None:
     ago = func.make_interval(0, 0, 0, 0, 0, 0, LONG_S)
     with transaction() as session:
         meant = select(tables.Job.id).where(bearing(mark)).scalar_subquery()
-        live = update(tables.Attempt).where(tables.Attempt.job_id.in_(meant), tables.Attempt.ended_at.is_(None))
-        session.execute(live.values(beat_at=tables.Attempt.beat_at - ago))
+        live = update(traces.Attempt).where(traces.Attempt.job_id.in_(meant), traces.Attempt.ended_at.is_(None))
+        session.execute(live.values(beat_at=traces.Attempt.beat_at - ago))
 
 
 def show(jobs: Sequence[tables.Job], expected: Mapping[int, str], mark: str, works: Sequence[Work]) -> list[oracle.Job]:
@@ -94,7 +94,7 @@ def show_one(job: tables.Job, expected: str, events: Sequence[str], works: Seque
     )  # fmt: skip
 
 
-def show_attempt(attempt: tables.Attempt) -> oracle.Attempt:
+def show_attempt(attempt: traces.Attempt) -> oracle.Attempt:
     """Put an attempt before the judge; RunPod's handlers keep their outcome in the bucket."""
     kept = attempt.outcome or {}
     if attempt.endpoint and (outcome := claims.find_outcome(str(attempt.id))):
@@ -108,7 +108,7 @@ def show_attempt(attempt: tables.Attempt) -> oracle.Attempt:
 def read_events(ids: Sequence[UUID]) -> Mapping[UUID | None, list[str]]:
     """Read what happened to jobs, in order."""
     found: dict[UUID | None, list[str]] = defaultdict(list)
-    told = select(tables.Event.job_id, tables.Event.name).where(tables.Event.job_id.in_(ids)).order_by(tables.Event.id)
+    told = select(traces.Event.job_id, traces.Event.name).where(traces.Event.job_id.in_(ids)).order_by(traces.Event.id)
     with transaction() as session:
         for job_id, name in session.execute(told):
             found[job_id].append(name)

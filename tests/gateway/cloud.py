@@ -95,6 +95,8 @@ class Cloud:
         self.cancelled_at: dict[str, float] = {}
         self.progressed: Counter[str] = Counter()
         self.retried = 0
+        #: How many workers each endpoint may have.
+        self.scale: dict[str, dict[str, int]] = defaultdict(lambda: {"workersMin": 0, "workersMax": 3})
         #: Each giving out of a job: (attempt id, remote id, worker).
         self.executions: list[tuple[str, str, str]] = []
         #: Workers get no job while it is set.

@@ -13,7 +13,8 @@ from sqlalchemy import func, select, update
 
 from db import life
 from db.base import transaction
-from db.jobs import Attempt, Job
+from db.jobs import Job
+from db.traces import Attempt
 from storage.address import parse
 from storage.bucket import bucket
 from tests.api.asking import post, serve

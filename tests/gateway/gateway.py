@@ -56,7 +56,9 @@ class Gateway:
     def customer_env(self, *tools: str) -> dict[str, str]:
         """Give the environment of those who send jobs."""
         endpoints = ",".join(f"{tool}={ENDPOINT}" for tool in tools)
-        return {"RUNPOD_API_KEY": KEY, "RUNPOD_ENDPOINTS": endpoints, "RUNPOD_BASE_URL": self.url}
+        rest = self.url.replace("/v2", "/v1")
+        return {"RUNPOD_API_KEY": KEY, "RUNPOD_ENDPOINTS": endpoints, "RUNPOD_BASE_URL": self.url,
+                "RUNPOD_REST_URL": rest}  # fmt: skip
 
     def worker_env(self, name: str) -> dict[str, str]:
         """Give the environment of a worker, as RunPod does."""

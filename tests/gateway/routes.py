@@ -33,6 +33,8 @@ class Routes:
             ("GET", "/ping/{worker}", self.ping),
         ):  # fmt: skip
             app.router.add_route(method, "/v2/{endpoint}" + path, handler, name=path.split("/")[1])
+        app.router.add_route("GET", "/v1/endpoints/{endpoint}", self.show_scale, name="read-scale")
+        app.router.add_route("PATCH", "/v1/endpoints/{endpoint}", self.change_scale, name="set-scale")
         app.cleanup_ctx.append(self.keep_time)
         return app
 
@@ -83,6 +85,20 @@ class Routes:
     async def health(self, request: web.Request) -> web.Response:
         """Count jobs and workers."""
         return web.json_response(self.cloud.health(request.match_info["endpoint"]))
+
+    async def show_scale(self, request: web.Request) -> web.Response:
+        """Show how an endpoint is configured."""
+        endpoint = request.match_info["endpoint"]
+        return web.json_response({"id": endpoint, "gpuTypeIds": ["NVIDIA L4"], **self.cloud.scale[endpoint]})
+
+    async def change_scale(self, request: web.Request) -> web.Response:
+        """Change only what is told."""
+        changes, scale = await request.json(), self.cloud.scale[request.match_info["endpoint"]]
+        wanted = {**scale, **changes}
+        if wanted.keys() != scale.keys() or wanted["workersMin"] > wanted["workersMax"]:
+            return web.json_response({"error": "bad request"}, status=400)
+        scale.update(changes)
+        return await self.show_scale(request)
 
     async def take(self, request: web.Request) -> web.Response:
         """Give a worker a job, as soon as there is one."""

@@ -10,7 +10,8 @@ from sqlalchemy import func, update
 
 from db import pages
 from db.base import transaction
-from db.jobs import Attempt, Job
+from db.jobs import Job
+from db.traces import Attempt
 from tests.conftest import Process, Processes, wait_until
 from tests.rig import DIARY
 

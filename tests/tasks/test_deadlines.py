@@ -10,7 +10,8 @@ from sqlalchemy import select
 from db import intake, life
 from db.base import soon, transaction
 from db.intake import Asked
-from db.jobs import Attempt, Job
+from db.jobs import Job
+from db.traces import Attempt
 from tasks import answers
 from tasks.remotes import queue
 from tasks.remotes.remote import Ended, Running

@@ -14,7 +14,8 @@ from sqlalchemy import func, select
 from db import course, flow_pages
 from db.base import transaction
 from db.course import AskedFlow
-from db.jobs import Event, Job
+from db.jobs import Job
+from db.traces import Event
 from tasks import ending
 from tasks.ending import Found
 from tests.conftest import Processes, wait_until

@@ -16,7 +16,8 @@ from sqlalchemy import func, select, text, update
 from db import intake, life
 from db.base import soon, transaction
 from db.intake import Asked
-from db.jobs import Attempt, Event, Job
+from db.jobs import Job
+from db.traces import Attempt, Event
 from embedded.ports import any_free
 from tasks import ending
 from tasks.app import app

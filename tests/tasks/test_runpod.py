@@ -8,7 +8,7 @@ from sqlalchemy import select
 from db import intake
 from db.base import transaction
 from db.intake import Asked
-from db.jobs import Event
+from db.traces import Event
 from storage import claims
 from tasks import ending
 from tasks.remotes import reading

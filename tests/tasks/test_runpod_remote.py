@@ -9,7 +9,8 @@ from sqlalchemy import update
 from db import intake, runs
 from db.base import soon, transaction
 from db.intake import Asked
-from db.jobs import Attempt, Job
+from db.jobs import Job
+from db.traces import Attempt
 from settings import settings
 from storage import claims
 from storage.bucket import bucket

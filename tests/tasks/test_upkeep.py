@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import select, update
 
 from db.base import soon, transaction
-from db.jobs import Attempt
 from db.suspicions import Suspicion
+from db.traces import Attempt
 from embedded.ports import any_free
 from settings import settings
 from storage import claims
