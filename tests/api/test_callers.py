@@ -18,6 +18,7 @@ from api.app import create_app
 from db import api_keys
 from embedded.ports import any_free
 from settings import settings
+from tasks.app import app as celery
 from tests.api.asking import assert_problem, count_jobs, counted
 from tools.allowance import Allowance
 
@@ -195,6 +196,7 @@ def test_a_job_that_was_taken_in_is_answered_for_whatever_is_used_up_since(locke
 @contextmanager
 def limited(redis: str, rate: str = "5 per minute") -> Iterator[Flask]:
     """Give an app that answers so often and no more."""
+    assert celery.conf.broker_url  # read once: Celery stays with the Redis that is there
     with surroundings(AUTH="keys", RATE_LIMIT=rate, REDIS_URL=redis):
         yield create_app()
 
