@@ -75,7 +75,7 @@ class Ear:
 def ask_for(path: str, last: int | None = None, version: str = "1.1") -> bytes:
     """Write down what asks for a stream."""
     after = f"Last-Event-ID: {last}\r\n" if last is not None else ""
-    return f"GET {path} HTTP/{version}\r\nHost: here\r\nAccept: text/event-stream\r\n{after}\r\n".encode()
+    return f"GET {path} HTTP/{version}\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n{after}\r\n".encode()
 
 
 def call(url: str, last: int | None = None, *, version: str = "1.1", receive: int = 0) -> socket.socket:
