@@ -43,7 +43,7 @@ def surroundings(**env: str) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def locked(app: Flask) -> Iterator[Flask]:  # noqa: ARG001 - it adds the tool nap
     """Give the app that wants a key."""
-    with surroundings(AUTH="keys", GPU_SECOND_PRICE="0.5"):
+    with surroundings(AUTH="keys", GPU_PRICES="L4=900,H100=1800"):
         yield create_app()
 
 
