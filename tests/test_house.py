@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tokenize
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -189,6 +190,14 @@ def test_only_who_develops_installs_runpods_library() -> None:
     assert {"aiohttp", "httpx"} <= names("requirements.lock")
     assert names("requirements.lock").isdisjoint({"runpod", "torch", "fastapi"})
     assert "runpod" in names("requirements-dev.lock")
+
+
+@pytest.mark.parametrize("lock", sorted(path.name for path in ROOT.glob("requirements*.lock")))
+def test_each_lock_has_what_the_project_cannot_do_without(lock: str) -> None:
+    needs = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    wanted = {re.split(r"[\[><=]", need)[0] for need in needs}
+    locked = set(re.findall(r"^([\w.-]+)==", (ROOT / lock).read_text(), re.MULTILINE))
+    assert wanted - locked == set(), "say make lock"
 
 
 def test_the_locks_of_training_have_the_pytorch_that_is_theirs() -> None:
