@@ -136,12 +136,6 @@ class Settings(BaseSettings):
     rate_limit: Annotated[str, AfterValidator(check_rate)] = Field(
         "1200 per minute", description="How often one key, or one address without a key, may ask."
     )
-    gpu_second_price: float = Field(
-        0,
-        ge=0,
-        allow_inf_nan=False,
-        description="What a GPU second costs you; what keys may spend counts by it.",
-    )
     proxy_hops: int = Field(
         0, ge=0, le=10, description="Proxies of yours before the API, whose X-Forwarded- headers are believed."
     )
@@ -186,6 +180,11 @@ class Settings(BaseSettings):
     def prices(self) -> dict[str, float]:
         """What an hour of each kind of GPU costs, in US dollars."""
         return {gpu: float(price) for gpu, price in pairs(self.gpu_prices).items()}
+
+    @property
+    def second_price(self) -> float:
+        """What a GPU second costs at most, in US dollars: that of the dearest kind; 0 without prices."""
+        return max(self.prices.values(), default=0.0) / 3600
 
     @property
     def open_hosts(self) -> frozenset[str]:

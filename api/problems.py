@@ -8,7 +8,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 
 from storage.space import is_full
 from tools import allowance, errors
-from tools.errors import InvalidInput, ToolError
+from tools.errors import InvalidInput, ToolError, Unavailable
 from tools.flow import FlowRunning
 from tools.webhooks import WebhookDisabled
 
@@ -122,6 +122,12 @@ class NotAcceptable(InvalidInput):
     """We cannot answer in the form that is asked for: ask for application/json."""
 
     code = "not_acceptable"
+
+
+class TooManyListeners(Unavailable):
+    """As many listen as can: poll, or try again later."""
+
+    code = "too_many_listeners"
 
 
 class TooOften(ToolError):

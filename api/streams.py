@@ -9,8 +9,8 @@ from typing import Any
 
 from api.feeds import Feed, Listener
 from api.listening import Listening
+from api.problems import TooManyListeners
 from db import events
-from tools.errors import Unavailable
 
 #: Who may listen at once: each needs a socket, and a process may often have no more than 1024.
 MOST_LISTENERS = 512
@@ -20,12 +20,6 @@ GONE_S = 30
 
 #: Seconds that the listeners have to take their last word when the process ends.
 LAST_WORD_S = 2.0
-
-
-class TooManyListeners(Unavailable):
-    """As many listen as can: poll, or try again later."""
-
-    code = "too_many_listeners"
 
 
 class Streams:

@@ -179,7 +179,7 @@ def count(connection: Connection | Session, caller: Caller | None) -> None:
     row = connection.execute(using(), {"wanted": caller.id}).one()
     if not row.valid:
         raise KeyRefused
-    check(read_allowance(row), read_usage(row), settings().gpu_second_price)
+    check(read_allowance(row), read_usage(row), settings().second_price)
 
 
 #: What the database's function `use_key` tells, beside whether the key is valid.

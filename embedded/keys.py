@@ -20,7 +20,9 @@ def keys() -> None:
 @click.option("--days", type=click.IntRange(1, 36500), help="Days for which it is good; without it, until revoked.")
 @click.option("--jobs-in-flight", type=click.IntRange(1, 10**9), help="Jobs that it may have under way at once.")
 @click.option("--gpu-seconds-per-day", type=click.FloatRange(0), help="GPU seconds that it may use a day, in UTC.")
-@click.option("--money-per-month", type=click.FloatRange(0), help="What it may spend a month, by GPU_SECOND_PRICE.")
+@click.option(
+    "--money-per-month", type=click.FloatRange(0), help="What it may spend a month, by the dearest of GPU_PRICES."
+)
 def create(
     *, name: str, scopes: tuple[str, ...], days: int | None, jobs_in_flight: int | None,
     gpu_seconds_per_day: float | None, money_per_month: float | None,
@@ -29,8 +31,8 @@ def create(
     from db import api_keys
     from settings import settings
 
-    if money_per_month is not None and not settings().gpu_second_price:
-        raise click.UsageError("--money-per-month needs GPU_SECOND_PRICE: say what a GPU second costs you.")
+    if money_per_month is not None and not settings().second_price:
+        raise click.UsageError("--money-per-month needs GPU_PRICES: say what an hour of your GPUs costs.")
     allowance = Allowance(jobs_in_flight, gpu_seconds_per_day, money_per_month)
     key = api_keys.create(name, scopes, allowance=allowance, days=days)
     click.echo("Keep it now: it is shown this once. Send it as Authorization: Bearer <key>.", err=True)

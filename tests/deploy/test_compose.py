@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 from scripts import images
 from settings import Settings
 from tests.deploy.compose import ROOT, is_ours, load, replicas, services
-from tools import catalog
+from tests.tools.seed import OURS
 
 GPU_BOX = {name: value or "" for name, value in dotenv_values(ROOT / "deploy/gpu.env").items()}
 PROFILES: dict[str, dict[str, dict[str, Any]]] = {
@@ -87,7 +87,7 @@ def test_the_split_serves_the_seeds_ports_one_tool_each() -> None:
             (port,) = service["ports"]
             served[int(port.split(":")[-2])] = tool
     assert served == SEED
-    assert set(SEED.values()) == set(catalog.TOOLS) - {"nap", "noop"}
+    assert set(SEED.values()) == set(OURS)
 
 
 def test_on_a_gpu_box_no_preview_takes_its_jobs() -> None:

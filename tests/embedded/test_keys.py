@@ -49,7 +49,7 @@ def test_a_key_is_printed_once_and_alone_on_its_stream() -> None:
 
 
 def test_a_key_has_the_scopes_and_bounds_that_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GPU_SECOND_PRICE", "0.001")
+    monkeypatch.setenv("GPU_PRICES", "L4=3.6")
     bounds = ("--jobs-in-flight", "7", "--gpu-seconds-per-day", "3600", "--money-per-month", "25", "--days", "30")
     key = made(run("keys", "create", "agent", "--scope", "submit", *bounds))
     assert api_keys.find(key).scopes == {"submit"}
@@ -61,7 +61,7 @@ def test_a_key_has_the_scopes_and_bounds_that_were_asked_for(monkeypatch: pytest
 def test_money_needs_a_price() -> None:
     refused = run("keys", "create", "agent", "--money-per-month", "25")
     assert refused.exit_code
-    assert "GPU_SECOND_PRICE" in refused.output
+    assert "GPU_PRICES" in refused.output
 
 
 def test_a_revoked_key_is_worthless_and_says_so() -> None:

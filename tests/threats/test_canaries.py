@@ -131,8 +131,8 @@ def test_every_setting_that_is_a_secret_is_kept_as_one() -> None:
     named = {
         name for name in Settings.model_fields if any(word in name for word in ("key", "secret", "password", "url"))
     }
-    open_ones = {"s3_endpoint_url", "runpod_base_url", "public_url", "comfyui_url"}
-    for name in named - open_ones:
+    places = {"s3_endpoint_url", "runpod_base_url", "runpod_rest_url", "public_url", "comfyui_url", "flower_url"}
+    for name in named - places:
         assert "SecretStr" in str(Settings.model_fields[name].annotation), name
     shown = repr(Settings.model_validate({"runpod_api_key": "canary-1", "hook_secret": "canary-2"}))
     assert "canary" not in shown

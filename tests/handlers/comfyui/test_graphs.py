@@ -17,6 +17,7 @@ from gpu_handlers.mask import gpu as mask
 from gpu_handlers.video import gpu as video
 from tests.handlers.comfyui.validation import OBJECT_INFO, Refused, Validator
 from tools import catalog
+from tools.texts import clean
 
 GRAPHS = {"generate": generate.graph, "mask": mask.graph, "inpaint": inpaint.graph, "video": video.graph}
 FILES = {"image": "j/scene.png", "scene": "j/scene.png", "mask": "j/mask.png", "reference": "j/r.png", "lora": "l.st"}
@@ -35,7 +36,9 @@ LOADERS = [
 
 many = settings(max_examples=150, deadline=None, database=None, derandomize=True)
 seeds = st.sampled_from([0, 1, 2**53 - 1]) | st.integers(0, 2**53 - 1)
-words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60)
+words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60).filter(
+    clean
+)
 steps = st.integers(1, 100)
 
 

@@ -1,0 +1,150 @@
+"""Markup in every text that the API takes, and then a real browser that opens every page: nothing of it runs."""
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from sqlalchemy import text
+
+from db.base import transaction
+from embedded.demo_photos import shipped
+from embedded.ports import any_free
+from storage.door import take_picture
+from tasks import mask
+from tests.api.asking import PATIENCE_S, paint, serve
+from tests.conftest import Processes
+from tests.rig import pass_on
+from tests.tasks.house import House, wait_for_end
+from tests.threats.browser import Browser, browsing, find
+
+pytestmark = pytest.mark.skipif(not find(), reason="no Chromium here that could open the pages")
+
+#: Sets the title of the page in which it runs. The short one fits whole into what Flower shows of a text.
+MARKUP = "<img src=x onerror=document.title='pwned'>"
+SHORT = "<img src=x onerror=p()>"
+
+#: What is true once a browser has taken either for more than text.
+RAN = "document.title == 'pwned' || !!document.querySelector('[onerror]')"
+
+HOOK = "http://127.0.0.1:9/"
+#: What stands in a page where it has been shown as the text that it is.
+ESCAPED = "&lt;img src=x onerror="
+
+PASSWORD = "a-password-of-flower"
+
+#: The texts that take any word; all else that is a string is refused when it is markup.
+FREE = {
+    "generate/async": {"prompt", "negative_prompt"}, "mask/async": {"object_name"}, "inpaint/async": {"prompt"},
+    "video/async": {"prompt"}, "train": {"model_name"}, "templates": {"name", "prompt"}, "flows": {"name"},
+    "batches": {"name"}, "webhooks": {"name"},
+}  # fmt: skip
+
+
+class Stage:
+    """A house, with an API and Flower before it."""
+
+    def __init__(self, processes: Processes) -> None:
+        env = {"WEBHOOK_HOSTS": "127.0.0.1", "FLOWER_BASIC_AUTH": f"user:{PASSWORD}"}
+        port = any_free(set())
+        self.flower = f"http://127.0.0.1:{port}"
+        started = processes.start("packshot", "flower", "--address=127.0.0.1", f"--port={port}", env=env)
+        started.wait_for(lambda: "Visit me" in started.said())
+        House(processes, gpus=1, env=env)
+        self.site = serve(processes, env)
+        self.routes = requests.get(f"{self.site}/openapi.json", timeout=PATIENCE_S).json()["paths"]
+        self.ids: dict[str, set[str]] = {}
+
+    def send(self, path: str, body: dict[str, Any]) -> requests.Response:
+        """Send a body, and remember every id and file that the answer names."""
+        answer = requests.post(f"{self.site}/api/{path}", json=body, timeout=PATIENCE_S)
+        if answer.ok:
+            self.remember(path, answer.json())
+        return answer
+
+    def remember(self, path: str, told: dict[str, Any]) -> None:
+        """Remember what can be asked about."""
+        for name in ("job_id", "flow_id", "batch_id", "webhook_id", "model_id"):
+            if told.get(name):
+                self.ids.setdefault(name, set()).add(str(told[name]))
+        if path == "templates":
+            self.ids.setdefault("template_id", set()).add(told["id"])
+
+    def pages(self) -> Iterator[str]:
+        """List every address of the API that a browser may open, with all that is known in the place of each name."""
+        yield from ("/", "/docs", "/docs/problems", "/openapi.json", f"/api/{MARKUP}", f"/api/jobs?{MARKUP}={MARKUP}")
+        for path, verbs in self.routes.items():
+            name = path.partition("{")[2].partition("}")[0]
+            if "get" in verbs:
+                yield from {path.replace(f"{{{name}}}", one) for one in (*self.ids.get(name, ()), MARKUP)}
+
+
+@pytest.fixture
+def stage(database: str, s3: Mapping[str, str], processes: Processes) -> Iterator[Stage]:  # noqa: ARG001 - they must run
+    yield Stage(processes)
+    with transaction() as session:
+        session.execute(text("TRUNCATE jobs, flows, models, templates, receivers CASCADE"))
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    with browsing(tmp_path) as opened:
+        yield opened
+
+
+def test_markup_in_every_text_runs_on_no_page(stage: Stage, browser: Browser) -> None:
+    write_everywhere(stage)
+    results = [job["result"] for job in wait_for_end(*stage.ids["job_id"], patience_s=120) if job["result"]]
+    files = {result[name] for result in results for name in ("image_url", "video_url") if name in result}
+    assert len(files) == 4
+    for page in [*files, *stage.pages()]:
+        browser.open(f"{stage.site}{page}")
+        assert not browser.look(RAN), page
+    look_at_flower(stage, browser)
+
+
+def write_everywhere(stage: Stage) -> None:
+    """Put markup into each string of each request; hold that those take it of which we know, and no other does."""
+    for path, good in bodies(stage).items():
+        schema = stage.routes[f"/api/{path}"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        texts = {name for name, field in schema["properties"].items() if '"string"' in json.dumps(field)}
+        for name in texts - FREE[path]:
+            assert stage.send(path, {**good, name: MARKUP}).status_code == 422, (path, name)
+        taken = stage.send(path, good | dict.fromkeys(FREE[path], MARKUP))
+        assert taken.ok, (path, taken.text)
+
+
+def look_at_flower(stage: Stage, browser: Browser) -> None:
+    """Open Flower's list and the page of each task, of jobs and of what somebody sends from Python."""
+    sent = pass_on.delay(MARKUP, SHORT).id, mask.delay(image_url=take_picture(paint()), object_name=SHORT).id
+    carried = base64.b64encode(f"user:{PASSWORD}".encode()).decode()
+    browser.carry({"Authorization": f"Basic {carried}"})
+    told = {job: job for job in stage.ids["job_id"]} | dict.fromkeys(sent, ESCAPED)
+    for path, words in {
+        "tasks": sent[0],
+        **{f"task/{task}": said for task, said in told.items()},
+        "broker": "",
+    }.items():
+        browser.open(f"{stage.flower}/{path}", words)
+        assert not browser.look(RAN), path
+
+
+def bodies(stage: Stage) -> dict[str, dict[str, Any]]:
+    """Give a body for each request that makes something."""
+    photos = [take_picture(photo) for photo in shipped().photos[:4]]
+    train = {"images": photos, "model_name": MARKUP, "trigger_word": "TOK"}
+    model = wait_for_end(stage.send("train", train).json()["job_id"], patience_s=120)[0]["result"]
+    stage.remember("train", model)
+    step = {"id": "a", "tool": "nap", "with": {"fate": "${inputs.said}"}}
+    return {
+        "generate/async": {"model_id": model["model_id"], "prompt": "a", "width": 256, "height": 256},
+        "mask/async": {"image_url": photos[1], "object_name": "bag"},
+        "inpaint/async": {"scene_url": photos[1], "reference_url": photos[0]}, "train": train,
+        "video/async": {"image_url": photos[1], "width": 256, "height": 256, "length": 5},
+        "templates": {"name": "a", "prompt": "b"},
+        "flows": {"inputs": {"said": MARKUP}, "steps": [step]},
+        "batches": {"tool": "nap", "base": {}, "items": [{"fate": MARKUP}]}, "webhooks": {"url": HOOK},
+    }  # fmt: skip
