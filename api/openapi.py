@@ -1,5 +1,6 @@
 """The API's own description: OpenAPI, a page to browse it, and the tools' schemas."""
 
+import re
 from base64 import b64encode
 from collections.abc import Iterator
 from hashlib import sha256
@@ -126,6 +127,10 @@ EVENT = {
 }
 
 
+#: What a docstring sets off as words of a program.
+WORDS = re.compile(r"`([^`]+)`")
+
+
 def routes(served: list[Tool]) -> Blueprint:
     """Make the routes that describe these tools."""
     blueprint = Blueprint("openapi", __name__)
@@ -157,11 +162,13 @@ def routes(served: list[Tool]) -> Blueprint:
 
 def list_problems() -> Iterator[str]:
     """Write the page to which the type of a problem document leads."""
-    yield '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Problems</title></head><body><dl>\n'
+    yield '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Problems</title></head><body>'
+    yield "<h1>Problems</h1><p>The code in an answer says which of these it is, its detail what to do.</p><dl>\n"
     known = {error.code: error for error in errors.every()}
     for code, error in sorted(known.items()):
         again = " The same request can succeed later." if error.retryable else ""
-        yield f'<dt id="{code}">{code}</dt><dd>{escape(error.__doc__ or "")}{again}</dd>\n'
+        said = WORDS.sub(r"<code>\1</code>", str(escape(error.__doc__ or "")))
+        yield f'<dt id="{code}"><strong><code>{code}</code></strong></dt><dd>{said}{again}</dd>\n'
     yield "</dl></body></html>\n"
 
 

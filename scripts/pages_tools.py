@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from api import streams  # noqa: F401 - an error is known once its module is
 from api.operations import schema_of
 from api.problems import status_of
 from gpu_handlers import lexicon

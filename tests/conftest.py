@@ -30,6 +30,7 @@ LONGEST = (
     "failpoints/test_failpoints.py", "chaos/test_small_run.py", "embedded/test_demo.py", "docs/test_blocks.py",
     "tasks/test_restart.py", "tasks/test_recovery.py", "handlers/test_cutout.py", "tasks/test_canvases.py",
     "tasks/test_runpod.py", "tasks/test_runpod_faults.py",
+    "threats/test_browser.py",
 )  # fmt: skip
 
 #: The environment of somebody whom nobody has told of any server, whatever other tests have set.

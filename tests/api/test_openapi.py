@@ -9,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.api.asking import assert_problem
+from tools import errors
 
 #: Routes that show the description; they need none of their own.
 SHOWN = {"/openapi.json", "/docs", "/docs/problems", "/docs/<path:filename>"}
@@ -141,3 +142,10 @@ def test_every_submit_tells_of_its_deadlines(document: dict[str, Any]) -> None:
                 assert not {"timeout_seconds", "start_within_seconds"} & set(body["schema"]["required"])
         shown = str(document["paths"][f"/api/{tool}"]["post"]["responses"])
         assert "timeout_seconds" not in shown
+
+
+def test_the_page_of_problems_has_a_place_for_each(client: FlaskClient) -> None:
+    page = client.get("/docs/problems").get_data(as_text=True)
+    assert all(f'<dt id="{error.code}">' in page for error in errors.every())
+    assert "<code>packshot keys create</code>" in page
+    assert "`" not in page
