@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -68,15 +69,18 @@ def counted_reads(table: str) -> Iterator[dict[str, int]]:
         "SELECT seq_scan, seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables WHERE relname = :name"
     )
 
-    def note(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+    def note(sign: int, connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if statement.startswith("DELETE"):
             scans, rows_read = connection.execute(seen, {"name": table}).one()
-            read["rows"] += rows_read
-            read["scans"] += scans
+            read["rows"] += sign * rows_read
+            read["scans"] += sign * scans
 
-    event.listen(engine(), "after_cursor_execute", note)
+    before, after = partial(note, -1), partial(note, 1)
+    event.listen(engine(), "before_cursor_execute", before)
+    event.listen(engine(), "after_cursor_execute", after)
     yield read
-    event.remove(engine(), "after_cursor_execute", note)
+    event.remove(engine(), "before_cursor_execute", before)
+    event.remove(engine(), "after_cursor_execute", after)
 
 
 def test_while_no_event_is_old_a_round_reads_no_more_than_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
