@@ -174,7 +174,7 @@ def find(session: Session, receiver_id: UUID, *, lock: bool = False) -> Receiver
 
 
 def hold(session: Session, receiver_id: UUID) -> Receiver | None:
-    """Lock a receiver, if it is there: before its deliveries, as all do who lock both, so that none wait in a circle."""
+    """Lock a receiver, if it is there: before its deliveries, as all do who lock both, or they wait in a circle."""
     return session.get(Receiver, receiver_id, with_for_update={"key_share": True})
 
 

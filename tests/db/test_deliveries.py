@@ -109,12 +109,14 @@ def test_many_who_are_told_so_at_once_wait_for_each_other_in_one_order(
     ours = DEFAULT if wish else hearing.register()
     for _ in range(3):
         rows.end(hearing.accept(wish))
-    gone = [partial(deliveries.refused, hearing.claim(), {**hearing.ENTRY, "status": 410}) for _ in range(2)]
-    change = Change(enabled=False) if ours != DEFAULT else Change(name="x")
+    gone: list[Callable[[], object]] = [
+        partial(deliveries.refused, hearing.claim(), {**hearing.ENTRY, "status": 410}) for _ in range(2)
+    ]
+    gone.append(partial(receivers.change, ours, Change(name="x") if wish else Change(enabled=False), None))
     with ThreadPoolExecutor(3) as pool:
         with transaction() as session:
             receivers.find(session, ours, lock=True)
-            all_at_once = [pool.submit(do) for do in (*gone, partial(receivers.change, ours, change, None))]
+            all_at_once = [pool.submit(do) for do in gone]
             wait_until(lambda: waiting() == 3)
         for one in all_at_once:
             one.result()

@@ -1,6 +1,6 @@
 """What receivers are to be told stands in the transaction of what happened."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -156,7 +156,11 @@ def noted() -> Iterator[list[object]]:
     def end(_connection: Any) -> None:
         did.append("commit")
 
-    heard = {"after_cursor_execute": after, "before_cursor_execute": before, "commit": end}
+    heard: dict[str, Callable[..., Any]] = {
+        "after_cursor_execute": after,
+        "before_cursor_execute": before,
+        "commit": end,
+    }
     for name, hear in heard.items():
         event.listen(engine(), name, hear)
     yield did
