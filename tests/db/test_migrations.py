@@ -58,6 +58,13 @@ def test_up_down_and_up_again(bare: str) -> None:  # noqa: ARG001 - it must run
     assert present() == {*TABLES, "alembic_version"}
 
 
+def test_no_migration_leans_on_code_that_goes_on_changing() -> None:
+    imports = {"alembic", "sqlalchemy", *sys.stdlib_module_names}
+    for path in (Path(schema.__file__).parent / "migrations/versions").glob("0*.py"):
+        found = re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.MULTILINE)
+        assert set(found) <= imports, path.name
+
+
 def test_a_migration_gives_way_to_the_house_and_is_tried_again(bare: str) -> None:  # noqa: ARG001 - it must run
     schema.upgrade()
     schema.downgrade("-1")
