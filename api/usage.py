@@ -4,9 +4,10 @@ from datetime import UTC, date, datetime, timedelta
 
 from flask import Blueprint, Response, jsonify, request
 
+from api.jobs import check_filters
 from db import usage
 from settings import settings
-from tools.errors import InvalidInput, UnknownField
+from tools.errors import InvalidInput
 
 blueprint = Blueprint("usage", __name__, url_prefix="/api/usage")
 
@@ -19,8 +20,7 @@ DAYS = 30
 @blueprint.get("")
 def get_usage() -> Response:
     """Add up GPU seconds, seconds in queues, and money of the jobs that ended from one day to another."""
-    if unknown := next((name for name in request.args if name not in FILTERS), None):
-        raise UnknownField.at(unknown[:100], f"there is no such filter; there are {', '.join(FILTERS)}.")
+    check_filters(FILTERS)
     today = datetime.now(UTC).date()
     until = read_day("until", today)
     since = read_day("since", until - timedelta(days=DAYS - 1))
