@@ -123,8 +123,8 @@ PROBLEM_RESPONSE: Schema = {
 
 #: The same, where a code is named; and the codes that an operation may answer with, the second of those that do things.
 REFUSED: Schema = {"$ref": "#/components/responses/Problem"}
-REFUSALS = (400, 401, 402, 403, 404, 409, 413, 415, 416, 422, 429, 500, 502, 503)
-OF_SUBMITS = (402, 409, 413, 415, 502)
+REFUSALS = (400, 401, 402, 403, 404, 408, 409, 413, 415, 416, 422, 429, 500, 502, 503)
+OF_SUBMITS = (402, 408, 409, 413, 415, 502)
 
 #: What needs no key.
 OPEN = ("/health", "/ready", "/hooks/")

@@ -64,11 +64,16 @@ def show(error: ToolError, **more: Any) -> Response:
 
 
 def document(status: int, members: dict[str, Any], headers: dict[str, str]) -> Response:
+    """Answer with a problem document."""
+    said = write(status, members, request.path)
+    return Response(said + "\n", status, headers, content_type="application/problem+json")
+
+
+def write(status: int, members: dict[str, Any], path: str) -> str:
     """Write a problem document of a code, a sentence, and what else there is to say."""
     code = members["code"]
-    body = {"type": f"/docs/problems#{code}", "title": code.replace("_", " ").capitalize(), "instance": request.path}
-    body |= {**members, "status": status, "success": False}
-    return Response(json.dumps(body) + "\n", status, headers, content_type="application/problem+json")
+    body = {"type": f"/docs/problems#{code}", "title": code.replace("_", " ").capitalize(), "instance": path}
+    return json.dumps({**body, **members, "status": status, "success": False})
 
 
 def show_http(error: HTTPException) -> Response:
@@ -137,4 +142,11 @@ class TooOften(ToolError):
     retryable = True
 
 
-STATUSES |= {BadRequest: 400, UnsupportedContentType: 415, NotAcceptable: 406, TooOften: 429}
+class TooSlow(ToolError):
+    """The request did not come in time: send it at 16 kB a second or more, or send less of it."""
+
+    code = "too_slow"
+    retryable = True
+
+
+STATUSES |= {BadRequest: 400, UnsupportedContentType: 415, NotAcceptable: 406, TooOften: 429, TooSlow: 408}

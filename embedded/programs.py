@@ -69,8 +69,9 @@ def surroundings(house: House, given: Mapping[str, str]) -> dict[str, str]:
 def gunicorn(port: int) -> list[str]:
     """Serve the API: a parked thread costs little, and waiting callers each need one."""
     return [
-        "api.app:create_app()", f"--bind={HOST}:{port}", "--worker-class=gthread", "--workers=1", "--threads=400",
-        "--worker-connections=2000", "--timeout=120", "--graceful-timeout=10", "--keep-alive=75", "--no-control-socket",
+        "api.app:create_app()", f"--bind={HOST}:{port}", "--worker-class=api.reception.Reception", "--workers=1",
+        "--threads=400", "--worker-connections=2000", "--timeout=120", "--graceful-timeout=10", "--keep-alive=75",
+        "--no-control-socket",
     ]  # fmt: skip
 
 

@@ -54,8 +54,8 @@ def serving_app(processes: Processes, ledger: Path, key: str) -> Iterator[str]:
     port = any_free(set())
     env = {"FUZZ_LEDGER": str(ledger), "AUTH": "keys", "RATE_LIMIT": "100000000 per day", "SYNC_WAIT_S": "0"}
     started = processes.start(
-        "gunicorn", "tests.fuzz.served:create_app()", "-k", "gthread", "--threads", "16", "-b", f"127.0.0.1:{port}",
-        env=env,
+        "gunicorn", "tests.fuzz.served:create_app()", "-k", "api.reception.Reception", "--threads", "16",
+        "-b", f"127.0.0.1:{port}", env=env,
     )  # fmt: skip
     started.wait_for(lambda: "Booting worker" in started.said())
     url = f"http://127.0.0.1:{port}"
