@@ -72,7 +72,7 @@ def send_test(webhook_id: str) -> Response:
 @blueprint.get("/<webhook_id>/deliveries")
 def list_deliveries(webhook_id: str) -> Response:
     """List what a webhook was told, the newest first."""
-    if unknown := next((name for name in request.args if name not in FILTERS), None):
+    if (unknown := next((name for name in request.args if name not in FILTERS), None)) is not None:
         raise UnknownField.at(unknown[:100], f"there is no such filter; there are {', '.join(FILTERS)}.")
     status, job_id = request.args.get("status"), request.args.get("job_id")
     if status is not None and status not in delivery_pages.STATUSES:
