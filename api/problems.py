@@ -4,6 +4,11 @@ import logging
 from typing import Any
 
 from flask import Flask, Response, json, request
+from gunicorn.http.errors import (  # type: ignore[import-untyped]  # it has no types
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+)
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from storage.space import is_full
@@ -95,6 +100,11 @@ def show_http(error: HTTPException) -> Response:
     return document(status, {"code": name, "detail": detail, "retryable": status >= 500}, allow)
 
 
+def name_unreadable(error: ParseException) -> ToolError:
+    """Say in our words what gunicorn cannot read."""
+    return UNREADABLE.get(type(error), NotHttp)()
+
+
 def show_bug(error: Exception) -> Response:
     """Answer for a mistake of ours: the caller learns no more than that, the log learns all."""
     if is_full(error):  # werkzeug, too, puts large uploads on disk
@@ -108,6 +118,7 @@ def register(app: Flask) -> None:
     """Let the app answer every error with a problem document."""
     app.register_error_handler(ToolError, show)
     app.register_error_handler(HTTPException, show_http)
+    app.register_error_handler(ParseException, lambda error: show(name_unreadable(error)))
     app.register_error_handler(Exception, show_bug)
 
 
@@ -115,6 +126,22 @@ class BadRequest(InvalidInput):
     """The request cannot be read."""
 
     code = "bad_request"
+
+
+class NotHttp(BadRequest):
+    """The request is not written as HTTP/1.1 wants it: look at what stands between you and us."""
+
+
+class AddressTooLong(InvalidInput):
+    """The address of the request is longer than we take: leave out of it what is not needed."""
+
+    code = "address_too_long"
+
+
+class HeadTooLarge(InvalidInput):
+    """The request has more headers, or larger ones, than we take: send fewer and shorter ones."""
+
+    code = "head_too_large"
 
 
 class UnsupportedContentType(InvalidInput):
@@ -149,4 +176,10 @@ class TooSlow(ToolError):
     retryable = True
 
 
-STATUSES |= {BadRequest: 400, UnsupportedContentType: 415, NotAcceptable: 406, TooOften: 429, TooSlow: 408}
+STATUSES |= {BadRequest: 400, UnsupportedContentType: 415, NotAcceptable: 406, TooOften: 429, TooSlow: 408,
+             AddressTooLong: 414, HeadTooLarge: 431}  # fmt: skip
+
+#: What gunicorn refuses to read, where it is more than a bad request.
+UNREADABLE: dict[type[ParseException], type[ToolError]] = {
+    LimitRequestLine: AddressTooLong, LimitRequestHeaders: HeadTooLarge,
+}  # fmt: skip

@@ -5,12 +5,20 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from errno import EPIPE
+from http import HTTPStatus
 from time import monotonic
 from typing import Any
 
-from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]  # it has no types
+from gunicorn.http.errors import (  # type: ignore[import-untyped]  # it has no types
+    InvalidResponseHeader,
+    InvalidResponseHeaderName,
+    ParseException,
+)
+from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]  # the same
 
-from api.problems import TooSlow, status_of, write
+from api.manners import HEADERS
+from api.problems import TooSlow, name_unreadable, status_of, write
+from tools.errors import ToolError
 
 #: Seconds for which we wait for a caller in all, and bytes that give a second more: what a line has to carry.
 PATIENCE_S, SLOWEST = 30.0, 16 * 1024
@@ -23,8 +31,6 @@ STEP_S = 1.0
 
 #: Seconds that a caller has to hear us out once we have hung up, and bytes that it may still send.
 GOODBYE_S, MOST_LEFT = 2.0, 64 * 1024
-
-REFUSAL = "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/problem+json\r\nConnection: close\r\n\r\n{}\n"
 
 
 class Line(socket.socket):
@@ -119,9 +125,21 @@ class Reception(ThreadWorker):  # type: ignore[misc]  # it has no types
         return kept
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
-        """Answer for a head that was not there in time, as the app does for a body."""
-        if not isinstance(exc, TooSlow):
+        """Answer for what is no request, or was not there in time, as the app does for all else."""
+        ours = isinstance(exc, InvalidResponseHeader | InvalidResponseHeaderName)
+        if ours or not isinstance(exc, TooSlow | ParseException):
             super().handle_error(req, client, addr, exc)
             return
-        self.log.info("gave up waiting for a request from %s", addr[0] if addr else "a socket")
-        client.sendall(REFUSAL.format(write(status_of(exc), exc.problem(), "")).encode())
+        error = exc if isinstance(exc, TooSlow) else name_unreadable(exc)
+        self.log.info("refused a request from %s: %s", addr[0] if addr else "a socket", error)
+        if req is None:  # else it has been answered, and what it sent after that is no second request
+            client.sendall(refuse(error))
+
+
+def refuse(error: ToolError) -> bytes:
+    """Write the whole answer of an error to what never became a request."""
+    status = status_of(error)
+    body = write(status, error.problem(), "") + "\n"
+    about = {"Content-Type": "application/problem+json", "Content-Length": str(len(body)), "Connection": "close"}
+    head = (f"{name}: {value}" for name, value in (about | HEADERS).items())
+    return "\r\n".join([f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *head, "", body]).encode()

@@ -93,6 +93,28 @@ def test_what_drips_is_refused_as_a_problem(hasty: str, begun: bytes) -> None:
     )
 
 
+CHUNKED = b"POST /api/nap/async HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nHost: "
+OURS = CHUNKED + b"localhost\r\n\r\n"
+
+
+@pytest.mark.parametrize(("sent", "status", "code"), [
+    (OURS + b"zz\r\n{}\r\n0\r\n\r\n", 400, "bad_request"), (OURS + b"2\r\n{}xx0\r\n\r\n", 400, "bad_request"),
+    (OURS + b"2\r\n{}\r\n0\r\nno header\r\n\r\n", 400, "bad_request"),
+    (CHUNKED + b"evil.example\r\n\r\nzz\r\n", 400, "bad_request"), (b"HELLO\r\n\r\n", 400, "bad_request"),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n\r\n", 400, "bad_request"),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: tea\r\n\r\n", 400, "bad_request"),
+    (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "address_too_long"),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 9000 + b"\r\n\r\n", 431, "head_too_large"),
+], ids=["size", "end", "trailer", "answered", "nonsense", "expect", "coding", "long", "head"])  # fmt: skip
+def test_what_is_no_request_is_refused_as_a_problem(hasty: str, sent: bytes, status: int, code: str) -> None:
+    with Drip(hasty, sent) as drip:
+        head, _, body = drip.hear().decode().partition("\r\n\r\n")
+    problem = json.loads(body)
+    assert (int(head.split()[1]), problem["status"], problem["code"]) == (status, status, code)
+    assert "Content-Type: application/problem+json" in head
+    assert "X-Content-Type-Options: nosniff" in head
+
+
 @pytest.mark.parametrize("begun", [b"GET /health HT", BODY], ids=["head", "body"])
 def test_drips_that_hold_all_threads_keep_nobody_out(hasty: str, begun: bytes) -> None:
     with ExitStack() as crowd:
