@@ -88,11 +88,12 @@ def list_deliveries(webhook_id: str) -> Response:
 @blueprint.post("/<webhook_id>/deliveries/<delivery_id>/redeliver")
 def redeliver(webhook_id: str, delivery_id: str) -> Response:
     """Send a delivery once more, under the same message id."""
+    receiver_id = read_id(webhook_id)
     try:
         wanted = UUID(delivery_id)
     except ValueError:
         raise DeliveryNotFound from None
-    response = jsonify(delivery_pages.send_again(read_id(webhook_id), wanted))
+    response = jsonify(delivery_pages.send_again(receiver_id, wanted))
     response.status_code = 202
     return response
 
