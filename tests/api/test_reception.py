@@ -108,7 +108,9 @@ OURS = CHUNKED + b"localhost\r\n\r\n"
 ], ids=["size", "end", "trailer", "answered", "nonsense", "expect", "coding", "long", "head"])  # fmt: skip
 def test_what_is_no_request_is_refused_as_a_problem(hasty: str, sent: bytes, status: int, code: str) -> None:
     with Drip(hasty, sent) as drip:
-        head, _, body = drip.hear().decode().partition("\r\n\r\n")
+        said = drip.hear().decode()
+    assert said.count("HTTP/1.1 ") == 1
+    head, _, body = said.partition("\r\n\r\n")
     problem = json.loads(body)
     assert (int(head.split()[1]), problem["status"], problem["code"]) == (status, status, code)
     assert "Content-Type: application/problem+json" in head
