@@ -25,6 +25,7 @@ class MaskParams(Masking, Params):
         min_length=1,
         max_length=200,
         description="What to find, such as headphone or shoe; a trained product by its trigger word or model name.",
+        examples=["handbag"],
     )
 
 
