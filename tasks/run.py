@@ -66,9 +66,9 @@ class ToolTask(Task[Any, Any]):
         return dict(self.signature_from_request(args=(), kwargs={}, expires=None, queue="resume", retries=0))
 
     def after_return(self, status: str, _retval: Any, task_id: str, *_: Any) -> None:
-        """Settle the job: Celery calls this once it has sent on what follows."""
+        """Settle the job: Celery calls this once it has sent on what follows; it says FAILURE too if it could not."""
         if status in {"SUCCESS", "FAILURE"}:
-            life.settle(UUID(task_id))
+            life.settle(UUID(task_id), well=status == "SUCCESS")
 
     def map(self, it: Iterable[Any]) -> group:  # type: ignore[override]  # a group, for the reason below
         """Run one job for each result; Celery's own would run them all inside of one task."""

@@ -1,6 +1,7 @@
 """What an end costs, what proves it, and how a chord hears of it."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -8,7 +9,7 @@ import pytest
 
 from db.runs import Meter
 from storage.bucket import bucket
-from tasks import ending
+from tasks import ending, strangers
 from tasks.app import app
 from tasks.ending import own_meter
 from tests.db import rows
@@ -30,6 +31,18 @@ def test_what_a_gpu_of_ours_took_counts_also_when_its_job_was_cancelled() -> Non
     for _ in range(2):
         ending.conclude(job_id, attempt_id, outcome)
     assert (rows.job(job_id).status, rows.job(job_id).gpu_seconds) == ("cancelled", 1.5)
+    rows.forget_all()
+
+
+@pytest.mark.usefixtures("database", "redis_url")
+def test_a_task_that_is_revoked_after_its_end_leaves_nobody_waiting() -> None:
+    first, behind = rows.planned(), rows.planned()
+    behind.upstream.append(first.id)
+    rows.canvas(first, behind)
+    rows.end(first.id)
+    strangers.note_revoked(SimpleNamespace(id=str(first.id)))
+    assert [rows.job(one.id).status for one in (first, behind)] == ["completed", "cancelled"]
+    assert rows.job(first.id).settled_at
     rows.forget_all()
 
 

@@ -98,10 +98,16 @@ def test_a_parked_message_has_no_deadline(task: ToolTask) -> None:
     assert not parked["options"].get("expires"), "the job has ended by then: Celery would drop its answer"
 
 
-@pytest.mark.parametrize(("status", "settled"), [("SUCCESS", True), ("FAILURE", True), ("RETRY", False)])
+@pytest.mark.parametrize(
+    ("ended", "status", "settled"),
+    [
+        ("completed", "SUCCESS", True), ("failed", "FAILURE", True), ("completed", "FAILURE", False),
+        ("completed", "RETRY", False),
+    ],
+)  # fmt: skip
 def test_a_task_settles_its_job_once_celery_has_sent_on_what_follows(
-    job_id: UUID, task: ToolTask, status: str, *, settled: bool
+    job_id: UUID, task: ToolTask, ended: str, status: str, *, settled: bool
 ) -> None:
-    rows.end(job_id)
+    rows.end(job_id, ended)
     task.after_return(status, None, str(job_id))
     assert (rows.job(job_id).settled_at is not None) is settled
