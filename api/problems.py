@@ -162,6 +162,12 @@ class TooManyListeners(Unavailable):
     code = "too_many_listeners"
 
 
+class OriginRefused(ToolError):
+    """A page of another origin may not have this done: name it in CORS_ORIGINS, if it is yours."""
+
+    code = "origin_refused"
+
+
 class TooOften(ToolError):
     """You ask more often than this house answers: wait as long as Retry-After says, and poll less often."""
 
@@ -177,7 +183,7 @@ class TooSlow(ToolError):
 
 
 STATUSES |= {BadRequest: 400, UnsupportedContentType: 415, NotAcceptable: 406, TooOften: 429, TooSlow: 408,
-             AddressTooLong: 414, HeadTooLarge: 431}  # fmt: skip
+             AddressTooLong: 414, HeadTooLarge: 431, OriginRefused: 403}  # fmt: skip
 
 #: What gunicorn refuses to read, where it is more than a bad request.
 UNREADABLE: dict[type[ParseException], type[ToolError]] = {
