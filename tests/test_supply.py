@@ -46,6 +46,18 @@ def test_what_could_not_be_looked_up_is_not_called_clean() -> None:
     )
 
 
+def test_where_one_source_cannot_tell_the_other_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "pip-audit"
+    program.write_text(
+        '#!/bin/sh\n[ "$2" = osv ] && echo "Found 1 known vulnerability" || echo "could not be audited"\nexit 1\n'
+    )
+    program.chmod(0o700)
+    monkeypatch.setattr(audit, "BIN", tmp_path)
+    assert not audit.weigh(ROOT / "requirements.lock")
+    monkeypatch.setattr(audit, "SOURCES", ("pypi",))
+    assert audit.weigh(ROOT / "requirements.lock")
+
+
 def test_what_ci_runs_is_clean() -> None:
     assert audit.look("zizmor", audit.LOOKS["zizmor"])
 
