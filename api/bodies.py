@@ -89,13 +89,13 @@ def read_fields() -> dict[str, str]:
     return request.form.to_dict()
 
 
-def read_file(name: str) -> FileStorage | None:
-    """Find a form's one file; None if there is none. Raises UnknownField, BadRequest."""
+def read_file(name: str, one: str = "send one") -> FileStorage | None:
+    """Find a form's one file; None if there is none. Raises UnknownField, BadRequest, which say how to send it."""
     for other, uploads in request.files.lists():
         if other != name:
             raise UnknownField.at(other[:100], f"there is no such file field: send the file in {name}.")
         if len(uploads) > 1:
-            raise BadRequest(f"The form has {len(uploads)} files in {name}: send one.")
+            raise BadRequest(f"The form has {len(uploads)} files in {name}: {one}.")
     return request.files.get(name)
 
 

@@ -1,10 +1,11 @@
 """What went wrong, as RFC 9457 problem documents."""
 
 import logging
+from difflib import get_close_matches
 from typing import Any
 
-from flask import Flask, Response, json, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+from flask import Flask, Response, current_app, json, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge, SecurityError
 
 from storage.space import is_full
 from tools import allowance, errors
@@ -82,12 +83,20 @@ def show_http(error: HTTPException) -> Response:
     allow = {}
     detail = error.description or error.name
     if isinstance(error, NotFound):
-        detail = f"There is nothing at {request.path[:200]}: /docs shows all that there is."
+        detail = f"There is nothing at {request.path[:200]}: {near(request.path)}/docs shows all that there is."
+    if isinstance(error, SecurityError):
+        detail = f"{detail} Ask by a name that TRUSTED_HOSTS has, or add this one to it."
     if isinstance(error, MethodNotAllowed):
         allow = {"Allow": ", ".join(sorted(error.valid_methods or ()))}
         meant = sorted({*(error.valid_methods or ())} - {"HEAD", "OPTIONS"})
         detail = f"{request.method} does nothing here: send {' or '.join(meant)}."
     return document(status, {"code": name, "detail": detail, "retryable": status >= 500}, allow)
+
+
+def near(path: str) -> str:
+    """Name the route that was meant, if one is spelt nearly so."""
+    routes = [rule.rule for rule in current_app.url_map.iter_rules() if not rule.arguments]
+    return "".join(f"did you mean {route}? " for route in get_close_matches(path[:200], routes, n=1, cutoff=0.7))
 
 
 def show_bug(error: Exception) -> Response:
