@@ -46,7 +46,10 @@ def advice() -> str:
 
 def unset(problem: ValidationError) -> str:
     """Say which settings are wrong."""
-    named = [[".".join(map(str, error["loc"])).upper(), error["msg"]] for error in problem.errors()]
+    named = [
+        [".".join(map(str, error["loc"])).upper(), error["msg"].removeprefix("Value error, ")]
+        for error in problem.errors()
+    ]
     wrong = [": ".join(part for part in parts if part) for parts in named]  # what is wrong with two has no name
     return "The environment has settings that we cannot use:\n  " + "\n  ".join(wrong)
 

@@ -74,6 +74,8 @@ def test_the_doctor_asks_runpods_endpoints_how_they_are(processes: Any, tmp_path
     assert "ok    runpod      mask on nap-endpoint: workers " in said
     assert "FAIL  runpod      there is no tool sculpt: correct RUNPOD_ENDPOINTS." in said
     assert "401" in refused[1]
+    assert "look at RUNPOD_API_KEY" in refused[1]
+    assert "Unclosed" not in said + refused[1]
 
 
 def test_a_watcher_refuses_an_endpoint_for_a_tool_that_is_none(processes: Any, tmp_path: Path) -> None:
