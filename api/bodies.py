@@ -18,8 +18,10 @@ LARGEST_JSON = 256 * 1024
 MOST_DIGITS = 400
 
 
-def read_json(*, or_form: bool = False) -> dict[str, Any]:
+def read_json(*, or_form: bool = False, or_nothing: bool = False) -> dict[str, Any]:
     """Read a JSON object. Raises BadRequest, UnsupportedContentType, TooLarge, InvalidInput."""
+    if or_nothing and not request.content_length and "Transfer-Encoding" not in request.headers:
+        return {}
     if request.mimetype != "application/json":
         wanted = "multipart/form-data or application/json" if or_form else "application/json"
         sent = request.mimetype or "a body without a Content-Type"
