@@ -89,6 +89,20 @@ def test_a_broken_file_leaves_the_database_as_it_was(tables: str, tmp_path: Path
     assert rows.job(job_id).status == "pending"
 
 
+@pytest.mark.parametrize("name", ["backup", "restore"])
+def test_without_a_file_or_a_database_no_other_is_taken(tmp_path: Path, name: str) -> None:
+    env = {**os.environ, "PATH": f"{PROGRAMS}:{os.environ['PATH']}", "DATABASE_URL": ""}
+    for words, missing in (
+        ([], "say which file"),
+        ([str(tmp_path / "a.dump")], "DATABASE_URL: set it, as postgresql://"),
+    ):
+        command = [str(ROOT / "deploy" / f"{name}.sh"), *words]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode > 0
+        assert missing in done.stderr
+        assert "psql" not in done.stderr
+
+
 #: Lets a restore fail when half of it is done: views come after the tables.
 NO_VIEWS = """
 CREATE SCHEMA other;
