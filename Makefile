@@ -5,7 +5,7 @@ PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight listeners outages bench-engine calibrate effects clean install install-dev failpoints chaos hooks test-train install-train photos fuzz audit images upgrade load
+.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight listeners outages bench-engine calibrate effects clean install install-dev failpoints chaos hooks test-train install-train photos fuzz audit images containers upgrade load
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ load: install-dev  ## submit 20 jobs and poll 200 times a second for 300 s, or S
 
 images: install-dev  ## do what the Dockerfiles do, without Docker: each image's packages and rooms in an empty folder
 	@$(BIN)/python -m scripts.images $(IMAGES)
+
+containers: install-dev  ## run docker-compose.yml's house from its images' folders, read-only and without rights; into var/containers/latest.json
+	@$(BIN)/python -m benchmarks.containers
 
 docs: install-dev  ## build the docs site, and say where to open it
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

@@ -61,7 +61,18 @@ class Stage:
     @property
     def command(self) -> list[str]:
         """What it runs."""
-        return [part for kind in ("ENTRYPOINT", "CMD") for said in self.of(kind) for part in json.loads(said)]
+        return self.starting()
+
+    def starting(self, command: Sequence[str] | None = None) -> list[str]:
+        """Say what runs when somebody gives a command of his own, or none."""
+        own, usual = ([part for said in self.of(kind) for part in json.loads(said)] for kind in ("ENTRYPOINT", "CMD"))
+        return [*own, *(usual if command is None else command)]
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What it tells its programs by the environment."""
+        pairs = (part.partition("=") for said in self.of("ENV") for part in shlex.split(said))
+        return {name: value for name, _, value in pairs}
 
 
 def read(dockerfile: Path = DOCKERFILE) -> dict[str, Stage]:
@@ -101,7 +112,7 @@ def install(stage: Stage, venv: Path) -> None:
         lock.write_text(picked)
         options.append("--no-deps")
     uv = (sys.executable, "-m", "uv")
-    run(*uv, "venv", "--quiet", str(venv))
+    run(*uv, "venv", "--quiet", "--relocatable", str(venv))  # elsewhere, it lies where the image has it
     run(*uv, "pip", "install", "--quiet", "--python", str(venv), *options, "-r", str(lock))
 
 
@@ -127,14 +138,20 @@ def run(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
 
+def make(stages: dict[str, Stage], name: str, place: Path) -> tuple[Path, Path]:
+    """Make an image's two folders in a place: `app`, with what it has of ours, and `venv`, with its packages."""
+    folder, venv = place / "app", place / "venv"
+    folder.mkdir(parents=True)
+    install(stages[stages[name].packages], venv)
+    lay_out(stages[name], folder)
+    return folder, venv
+
+
 def build(stages: dict[str, Stage], name: str) -> list[str]:
     """Do one image from its first line to its last; gives what is wrong."""
     stage = stages[name]
     with tempfile.TemporaryDirectory(prefix="packshot-image-") as made:
-        folder, venv = Path(made, "app"), Path(made, "venv")
-        folder.mkdir()
-        install(stages[stage.packages], venv)
-        lay_out(stage, folder)
+        folder, venv = make(stages, name, Path(made))
         wrong = list(try_out(stage, folder, [str(venv / "bin/python")]))
         if not (venv / "bin" / stage.command[0]).exists():
             wrong.append(f"{name}: there is no {stage.command[0]} to run {shlex.join(stage.command)}")
