@@ -91,14 +91,14 @@ class Service:
     def excess(self) -> list[str]:
         """List what a program in there may do that the file does not say."""
         seen = self.walls.look(self.env)
-        writable = [place for place in seen.pop("writable") if not place.startswith(self.scratch)]
+        writable = sorted(set(seen.pop("writable")) - self.scratch)
         others = [f"{name} {value}" for name, value in seen.items() if value != NOBODY[name]]
         return [f"{self.name}: {word}" for word in (*others, *(f"writes {place}" for place in writable))]
 
     @property
-    def scratch(self) -> tuple[str, ...]:
-        """The folders that it may write."""
-        return ("/tmp", "/dev/shm", *(["/data"] if self.walls.data else []))  # noqa: S108 - in there
+    def scratch(self) -> set[str]:
+        """The folders that it may write; in /proc the kernel allows nobody anything."""
+        return {"/tmp", "/dev/shm", "/proc", *(["/data"] if self.walls.data else [])}  # noqa: S108 - in there
 
     def leftovers(self) -> list[str]:
         """Name what handlers and uploads left in its /tmp: all else there is a program's own while it runs."""

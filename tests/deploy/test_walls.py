@@ -26,7 +26,7 @@ def box(tmp_path: Path) -> walls.Walls:
 
 def test_nobody_in_there_may_do_more_than_the_compose_file_says(box: walls.Walls) -> None:
     seen = box.look(ENV)
-    assert set(seen.pop("writable")) == {"/tmp", "/dev/shm", "/data"}
+    assert set(seen.pop("writable")) == {"/tmp", "/dev/shm", "/data", "/proc"}
     assert seen == service.NOBODY
 
 
