@@ -41,8 +41,16 @@ if [ -n "$data" ]; then
     mkdir "$root/data"
     mount --bind "$data" "$root/data"
 fi
-mount -o remount,bind,ro "$root"
 hostname "$name"
+
+# A root that was only changed (chroot) would let nobody make a namespace of users, which the last line may need.
+mkdir "$root/old"
+cd "$root"
+pivot_root . old
+umount -l /old
+rmdir /old
+mount -o remount,bind,ro /
+cd /app
 
 read -r _ _ known < /proc/self/uid_map
 if [ "$known" -gt 1 ]; then
@@ -51,4 +59,4 @@ else # we are somebody who has been called root: then he is called something els
     as="unshare --user --map-user=10001 --map-group=10001 --keep-caps setpriv --ambient-caps=-all"
 fi
 # shellcheck disable=SC2086 # words, not a word
-exec chroot "$root" $as --inh-caps=-all --bounding-set=-all --no-new-privs sh -c 'cd /app; exec "$@"' sh "$@"
+exec $as --inh-caps=-all --bounding-set=-all --no-new-privs "$@"
