@@ -5,7 +5,7 @@ PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight listeners outages bench-engine calibrate effects clean install install-dev failpoints chaos hooks test-train install-train photos fuzz audit images containers upgrade load
+.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight listeners outages bench-engine calibrate effects clean install install-dev failpoints chaos hooks test-train install-train photos fuzz audit sbom images containers upgrade load
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ hooks: install-dev  ## kill the sender of webhooks between send and mark, while 
 
 audit: install-dev  ## look for what is known to be unsafe in our code, in CI and in the packages of every lock
 	@$(BIN)/python scripts/audit.py
+
+sbom: install-dev  ## write down what each lock is made of, as CycloneDX, into var/sbom
+	@$(BIN)/python -m scripts.sbom
 
 fuzz: install-dev  ## ask the API 10,000 strange things and more, EXAMPLES=250 each, by SEED; into var/fuzz/latest.json
 	@EXAMPLES=$(EXAMPLES) SEED=$(SEED) $(BIN)/python -m tests.fuzz
