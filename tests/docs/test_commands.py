@@ -7,15 +7,23 @@ from collections.abc import Iterator, Sequence
 import click
 import pytest
 from celery.bin.worker import worker
+from sqlalchemy import text
 
+from api import openapi
+from db.base import quick
 from embedded import cli
 from tests.deploy import compose
 from tests.docs.blocks import ROOT, pages, read_blocks
+from tests.tools.seed import OURS
 
 SERVICES = compose.load()["services"]
 
 #: A command within a line of a page, and what stands there for a word of the reader's.
 INLINE, OPEN = re.compile(r"`([^`\n]+)`"), re.compile(r"<[^>\n]+>|…")
+
+
+#: A route, without what stands in its address for a word of the reader's.
+ROUTE, BRACES = re.compile(r"`((?:GET|POST|PATCH|DELETE) /[^`?\s]+)"), re.compile(r"[<{][\w:]+[>}]")
 
 
 class End(click.ParamType[str]):
@@ -101,6 +109,20 @@ def test_celery_knows_the_workers_that_the_pages_start(words: list[str]) -> None
     app, name, kind, *options = words
     assert (app, name, kind) == ("-A", "tasks.app", "worker")
     assert worker.make_context("worker", options, resilient_parsing=True).params["queues"]
+
+
+def test_each_route_that_a_page_names_is_there() -> None:
+    paths = openapi.describe(list(OURS.values()), "")["paths"]
+    there = {f"{verb.upper()} {BRACES.sub('', path)}" for path, verbs in paths.items() for verb in verbs}
+    named = {BRACES.sub("", said) for page in pages() for said in ROUTE.findall(page.read_text())}
+    assert len(named) > 10
+    assert sorted(named - there) == []
+
+
+def test_postgresql_understands_the_queries_of_the_pages(database: str) -> None:  # noqa: ARG001 - it must run
+    asked = [said for page in pages() for said in INLINE.findall(page.read_text()) if said.startswith("SELECT ")]
+    with quick().connect() as connection:
+        assert [connection.execute(text(query)).keys() for query in asked]
 
 
 @pytest.mark.parametrize("slip", ["up wroker", "--env-file deploy/cpu.env up", "--profile six up", "cp postgre:/a .",
