@@ -49,7 +49,7 @@ def main() -> int:
         print(f"containers: not checked ({why})")
         return 0
     with tempfile.TemporaryDirectory(prefix="packshot-images-") as made:
-        for name in images.IMPORTS:
+        for name in {said["build"]["target"] for said in compose.services().values() if "build" in said}:
             images.make(images.read(), name, Path(made, name))
         return walls.apart(sys.executable, "-m", "benchmarks.containers", made)
 
@@ -116,9 +116,7 @@ def enclose(
     for part in ("app", "venv"):
         (place / part).symlink_to(made / image / part)
     (tmp,) = said["tmpfs"]
-    env = environment(
-        (stages[stages[image].base], stages[image]), {**said["environment"], **ELSEWHERE.get(name, {})}, name
-    )
+    env = environment(stages[image], {**said["environment"], **ELSEWHERE.get(name, {})}, name)
     return Service(name, said, stages[image], walls.Walls(place, name, tmp.partition(":")[2], volume), env)
 
 

@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,9 +124,7 @@ def size(text: str) -> int:
     return int(text[:-1]) * UNITS[text[-1].upper()]
 
 
-def environment(chain: Sequence[Stage], told: Mapping[str, str], name: str) -> dict[str, str]:
+def environment(stage: Stage, told: Mapping[str, str], name: str) -> dict[str, str]:
     """Give a process what its image and the file say, and what Docker adds."""
-    env = {"PATH": PATH, "HOSTNAME": name, "HOME": "/home/packshot"}
-    for stage in chain:
-        env |= {word: value.replace("$PATH", env["PATH"]) for word, value in stage.env.items()}
-    return {**env, **told}
+    own = {word: value.replace("$PATH", PATH) for word, value in stage.env.items()}
+    return {"PATH": PATH, "HOSTNAME": name, "HOME": "/home/packshot", **own, **told}

@@ -9,7 +9,7 @@ from benchmarks import containers, service, walls
 from scripts import images
 from tests.deploy.compose import services
 
-ENV = service.environment([images.read()["python"]], {"WORD": "ours"}, "api")
+ENV = service.environment(images.read()["python"], {"WORD": "ours"}, "api")
 
 
 @pytest.fixture
