@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.footprint import descendants, pss
-from benchmarks.walls import Walls
+from benchmarks.walls import NOWHERE, Walls
 from scripts.images import Stage
 from tests.conftest import Process, Processes
 
@@ -83,7 +83,7 @@ class Service:
 
     def weigh(self) -> None:
         """See how much it has now: an engine counts what lies in /tmp as memory."""
-        disk = os.statvfs(f"/proc/{self.first}/root/tmp")
+        disk = os.statvfs(self.scratchpad)
         written = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
         self.tmp = max(self.tmp, written)
         self.memory = max(self.memory, written + sum(pss(each) for each in (self.first, *descendants(self.first))))
@@ -96,13 +96,18 @@ class Service:
         return [f"{self.name}: {word}" for word in (*others, *(f"writes {place}" for place in writable))]
 
     @property
+    def scratchpad(self) -> Path:
+        """Its /tmp, as we see it from outside."""
+        return Path("/proc", str(self.first), "root", "tmp")
+
+    @property
     def scratch(self) -> set[str]:
         """The folders that it may write; in /proc the kernel allows nobody anything."""
         return {"/tmp", "/dev/shm", "/proc", *(["/data"] if self.walls.data else [])}  # noqa: S108 - in there
 
     def leftovers(self) -> list[str]:
         """Name what handlers and uploads left in its /tmp: all else there is a program's own while it runs."""
-        return [f"{self.name}: /tmp/{path.name}" for path in Path(f"/proc/{self.first}/root/tmp").glob("packshot-*")]
+        return [f"{self.name}: /tmp/{path.name}" for path in self.scratchpad.glob("packshot-*")]
 
     def stop(self) -> float:
         """Ask it to end, as an engine does, and kill it after its time; the seconds that it took."""
@@ -127,4 +132,4 @@ def size(text: str) -> int:
 def environment(stage: Stage, told: Mapping[str, str], name: str) -> dict[str, str]:
     """Give a process what its image and the file say, and what Docker adds."""
     own = {word: value.replace("$PATH", PATH) for word, value in stage.env.items()}
-    return {"PATH": PATH, "HOSTNAME": name, "HOME": "/home/packshot", **own, **told}
+    return {"PATH": PATH, "HOSTNAME": name, "HOME": NOWHERE, **own, **told}

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -14,8 +15,9 @@ from typing import Any
 
 SCRIPT = Path(__file__).with_name("walls.sh")
 
-#: The user of our images.
-USER = "packshot:x:10001:10001::/home/packshot:/bin/sh\n"
+#: The user of our images, whose home is not there.
+NOWHERE = "/nonexistent"
+USER = f"packshot:x:10001:10001::{NOWHERE}:/bin/sh\n"
 
 #: What a container would call the servers, all of them on this machine.
 HOSTS = "127.0.0.1 localhost postgres valkey s3\n"
@@ -56,7 +58,9 @@ def stranger(*options: str) -> list[str]:
 def apart(*command: str) -> int:
     """Run a command in a network of its own, where every port is free and nobody else is; what it ends with."""
     own = ["unshare", *stranger("--map-current-user", "--keep-caps"), "--net"]
-    return subprocess.run([*own, *command], check=False).returncode  # noqa: S603 - ours
+    with subprocess.Popen([*own, *command]) as running:  # noqa: S603 - ours
+        signal.signal(signal.SIGTERM, lambda *_: running.terminate())  # who ends us means it
+        return running.wait()
 
 
 def raise_loopback() -> None:
