@@ -249,6 +249,7 @@ def of_house() -> Iterator[Operation]:
         },
         "since": {"type": "string", "format": "date", "description": "The first day, in UTC; else 30 days are told."},
         "until": {"type": "string", "format": "date", "description": "The last day, in UTC; else it is today."},
+        "key": {"type": "string", "description": "A key's prefix: its jobs alone. A key without admin has its own."},
     }
     image = {"type": "object", "required": ["image"], "properties": {"image": BINARY}}
     yield from (
