@@ -8,12 +8,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import delete
 
 from db import suspicions
 from db.base import transaction
 from db.suspicions import Suspicion
 from embedded import orphans, ports
+from embedded.cli import main
 from embedded.house import lived_in
 from embedded.ports import Wishes
 from tests.conftest import NO_SERVERS
@@ -144,3 +146,19 @@ def test_the_doctor_tells_what_may_have_been_paid_twice(processes: Any, tmp_path
     assert "ok    paid twice  suspected: late_outcome: 2, second_remote_id: 1 (table suspicions)" in said
     with transaction() as session:
         session.execute(delete(Suspicion))
+
+
+@pytest.mark.parametrize("group", [(), ("keys",), ("webhooks",)])
+def test_no_line_of_the_help_is_cut(group: tuple[str, ...]) -> None:
+    said = CliRunner().invoke(main, [*group, "--help"]).output
+    assert "Commands:" in said
+    assert "..." not in said.replace("[ARGS]...", "")
+
+
+def test_who_has_not_said_where_the_database_is_hears_how(processes: Any, tmp_path: Path) -> None:
+    started = processes.start("packshot", "keys", "list", env={**NO_SERVERS, "PACKSHOT_DATA_DIR": str(tmp_path)})
+    assert started.popen.wait(60) == 1
+    assert (
+        f"DATABASE_URL is not set; while packshot up runs, set -a; . {tmp_path}/env; set +a tells it." in started.said()
+    )
+    assert len(started.said().splitlines()) == 1
