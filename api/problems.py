@@ -54,14 +54,14 @@ TOO_LARGE = "The request is larger than we take: send fewer or smaller fields, a
 RETRY_AFTER = {409: "1", 503: "5"}
 
 
-def status_of(error: ToolError) -> int:
-    """Find the HTTP status of an error."""
-    return next(STATUSES[cls] for cls in type(error).__mro__ if cls in STATUSES)
+def status_of(error: type[ToolError]) -> int:
+    """Find the HTTP status of a kind of error."""
+    return next(STATUSES[cls] for cls in error.__mro__ if cls in STATUSES)
 
 
 def show(error: ToolError, **more: Any) -> Response:
     """Answer with an error of ours."""
-    status = status_of(error)
+    status = status_of(type(error))
     after = error.details.get("retry_after") or (RETRY_AFTER.get(status) if error.retryable else None)
     headers = {"Retry-After": str(after)} if after else {}
     if status == 401:

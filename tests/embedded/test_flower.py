@@ -4,10 +4,14 @@ import re
 
 import pytest
 from click.testing import CliRunner
+from flower import options as known  # noqa: F401 - it tells tornado which options there are
 from flower import urls
+from tornado.options import options
 
 from embedded import flower
 from embedded.cli import main
+from settings import settings
+from tasks.app import app
 from tools.errors import InvalidInput
 
 PASSWORD = "a-password-of-flower"
@@ -41,3 +45,17 @@ def test_packshot_flower_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> 
     refused = CliRunner().invoke(main, ["flower", "--port=5555"])
     assert refused.exit_code == 1
     assert "FLOWER_BASIC_AUTH=user:password" in refused.output
+
+
+@pytest.mark.parametrize(("control", "shown"), [("off", ["--read-only"]), ("on", [])])
+def test_buttons_that_do_nothing_are_not_shown(monkeypatch: pytest.MonkeyPatch, control: str, shown: list[str]) -> None:
+    monkeypatch.setenv("FLOWER_CONTROL", control)
+    monkeypatch.setenv("FLOWER_BASIC_AUTH", f"user:{PASSWORD}")
+    monkeypatch.setattr(urls, "handlers", list(urls.handlers))
+    started: list[str] = []
+    monkeypatch.setattr(app, "start", started.extend)
+    settings.cache_clear()
+    flower.run(["--port=5555"])
+    settings.cache_clear()
+    assert started == ["flower", *shown, "--port=5555"]
+    assert "read_only" in options
