@@ -8,12 +8,11 @@ from flower import urls
 
 from embedded import flower
 from embedded.cli import main
+from tests.canaries import FLOWER
 from tools.errors import InvalidInput
 
-PASSWORD = "a-password-of-flower"
 
-
-@pytest.mark.parametrize("users", ["", "user", "user:", "user:short", f"user:{PASSWORD},other:", ":"])
+@pytest.mark.parametrize("users", ["", "user", "user:", "user:short", f"user:{FLOWER},other:", ":"])
 def test_without_a_password_that_counts_it_does_not_start(users: str) -> None:
     with pytest.raises(InvalidInput, match="FLOWER_BASIC_AUTH"):
         flower.check(users, [])
@@ -21,10 +20,10 @@ def test_without_a_password_that_counts_it_does_not_start(users: str) -> None:
 
 def test_a_password_is_no_argument_and_nothing_lets_everybody_in(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidInput, match="read arguments"):
-        flower.check(f"user:{PASSWORD}", [f"--basic-auth=user:{PASSWORD}"])
+        flower.check(f"user:{FLOWER}", [f"--basic-auth=user:{FLOWER}"])
     monkeypatch.setenv("FLOWER_UNAUTHENTICATED_API", "true")
     with pytest.raises(InvalidInput, match="UNAUTHENTICATED"):
-        flower.check(f"user:{PASSWORD}", [])
+        flower.check(f"user:{FLOWER}", [])
 
 
 def test_all_that_changes_something_is_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:

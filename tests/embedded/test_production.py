@@ -1,6 +1,7 @@
 """The doctor of production: what is well on a laptop is not well enough where others depend on it."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -12,8 +13,10 @@ from db.watchers import Watcher
 from embedded import production
 from settings import settings
 from storage.bucket import bucket
+from tests.canaries import HOOKS, RUNPOD
 from tests.conftest import renew_celery
 from tests.db import rows
+from tests.lookout import watch
 
 pytestmark = pytest.mark.usefixtures("database", "s3")
 
@@ -49,13 +52,14 @@ def test_passwords_that_everybody_knows_are_named(monkeypatch: pytest.MonkeyPatc
     assert not next(one.ok for one in production.secrets() if one.name == "DATABASE_URL")
 
 
-def test_a_redis_that_forgets_is_named(redis_url: str) -> None:
+def test_a_redis_that_forgets_is_named(servers: Mapping[str, str], redis_url: str) -> None:
     with Redis.from_url(redis_url) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         try:
             assert "throws messages away" in wrong()["redis"]
         finally:
             client.config_set("maxmemory-policy", "noeviction")
+        watch.hear_folder(Path(servers["PACKSHOT_DATA_DIR"]))  # of what was said so far, the file is deleted
         client.config_set("appendonly", "no")
         try:
             assert "forgets all at a restart" in wrong()["redis"]
@@ -72,12 +76,12 @@ def test_without_a_watcher_or_a_worker_it_says_whom_to_start() -> None:
 
 
 def test_endpoints_want_prices_and_an_address_that_runpod_reaches(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"RUNPOD_API_KEY": "a key", "RUNPOD_ENDPOINTS": "mask=abc"}.items():
+    for name, value in {"RUNPOD_API_KEY": RUNPOD, "RUNPOD_ENDPOINTS": "mask=abc"}.items():
         monkeypatch.setenv(name, value)
     settings.cache_clear()
     assert {one.name for one in production.spending()} == {"prices", "webhooks"}
     known = {"GPU_TYPES": "mask=L4", "GPU_PRICES": "L4=0.5", "PUBLIC_URL": "https://packshot.example",
-             "HOOK_SECRET": "a secret of more than sixteen"}  # fmt: skip
+             "HOOK_SECRET": HOOKS}  # fmt: skip
     for name, value in known.items():
         monkeypatch.setenv(name, value)
     settings.cache_clear()

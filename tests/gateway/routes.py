@@ -8,9 +8,10 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from tests import canaries
 from tests.gateway.cloud import ENDED, LARGEST, Cloud, Told, Work
 
-KEY = "a key of RunPod"
+KEY = canaries.RUNPOD
 
 #: Seconds that a worker's poll is held, and between two looks while it is.
 HOLD_S, LOOK_S = 1.0, 0.01
