@@ -1,11 +1,10 @@
 """Looks for secrets in all that is said while tests run: logs, answers, messages and what is written into rows."""
 
-import mmap
 import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import wraps
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 
 from embedded.child import Child
 from settings import Settings
-from tests.canaries import KINDS, MARK, Kind, made_up
+from tests.canaries import KINDS, MARK, Kind, find_files, made_up
 
 #: What programs write into files. Valkey's `.aof` has all that it was ever told, and PostgreSQL's log by `keeping`.
 FILES = {".log", ".txt", ".jsonl", ".aof"}
@@ -32,8 +31,6 @@ NONE = {"", "packshot", "packshot-secret"}
 
 #: Bytes before and behind a secret that are told with it.
 AROUND = 300
-
-Said = bytes | mmap.mmap
 
 
 @dataclass(frozen=True)
@@ -69,18 +66,24 @@ class Watch:
     leaks: dict[tuple[str, str], str] = field(default_factory=dict)
     told: int = 0
 
-    def hear(self, source: str, said: Said | str, more: Sequence[Kind] = ()) -> None:
+    def hear(self, source: str, said: bytes | str, more: Sequence[Kind] = ()) -> None:
         """Look through something that was said; a source is told of once for each kind."""
         said = said.encode() if isinstance(said, str) else said
         known = (*KINDS, *more)
         for kind in known:
-            at = said.find(kind.begin)
-            while at >= 0:
-                if (found := kind.form.match(said, at)) and not self.excuses_it(kind, source, said, at):
-                    self.leaks.setdefault((source, kind.name), hide(describe(kind, source, said, found), known))
-                at = said.find(kind.begin, at + 1)
+            found = next(self.find(kind, source, said), None)
+            if found and (source, kind.name) not in self.leaks:
+                self.leaks[source, kind.name] = hide(describe(kind, source, said, found), known)
 
-    def excuses_it(self, kind: Kind, source: str, said: Said, at: int) -> bool:
+    def find(self, kind: Kind, source: str, said: bytes) -> Iterator[re.Match[bytes]]:
+        """List where a kind of secret is said without an excuse. To look for its beginning alone is quick."""
+        at = said.find(kind.begin)
+        while at >= 0:
+            if (found := kind.form.match(said, at)) and not self.excuses_it(kind, source, said, at):
+                yield found
+            at = said.find(kind.begin, at + 1)
+
+    def excuses_it(self, kind: Kind, source: str, said: bytes, at: int) -> bool:
         """Tell whether it may be said here."""
         before = said[said.rfind(b"\n", 0, at) + 1 : at]
         return any(excuse.holds(kind, source, before) for excuse in self.excuses)
@@ -96,10 +99,10 @@ class Watch:
     def hear_folder(self, folder: Path) -> None:
         """Look through what programs wrote below a folder, also for the passwords that a house there made up."""
         own = made_up(folder)
-        for path in sorted(folder.rglob("*")):
-            if path.suffix in FILES and path.is_file() and not path.is_symlink() and path.stat().st_size:
-                with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as said:
-                    self.hear(str(path.relative_to(folder.parent)), said, own)
+        for path in find_files(folder):
+            if path.suffix in FILES:
+                with suppress(FileNotFoundError):  # a server that runs may have done with it
+                    self.hear(str(path.relative_to(folder.parent)), path.read_bytes(), own)
 
     def tell(self) -> str:
         """Tell of what was found since it was last asked."""
@@ -108,7 +111,7 @@ class Watch:
         return "\n".join(new)
 
 
-def describe(kind: Kind, source: str, said: Said, found: re.Match[bytes]) -> str:
+def describe(kind: Kind, source: str, said: bytes, found: re.Match[bytes]) -> str:
     """Say what came out where, with what stands around it."""
     begin, end = found.span()
     around = said[max(0, begin - AROUND) : begin] + b"<HERE>" + said[end : end + AROUND]
