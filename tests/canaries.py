@@ -60,17 +60,16 @@ KINDS = kinds(
 )
 
 
-def made_up(folder: Path) -> tuple[Kind, ...]:
+def made_up(folder: Path) -> set[Kind]:
     """List the passwords that houses below a folder have made up, as those do that tests start by our command."""
     said = {
-        (name, password)
+        (f"password of {name}", password.encode())
         for kept in find_files(folder)
         if kept.name == "secrets.json"
         for name, password in json.loads(kept.read_text()).items()
         if MARK not in password
     }
-    words = [(f"password of {name}", password.encode()) for name, password in sorted(said)]
-    return kinds(*(Kind(name, word, re.compile(re.escape(word))) for name, word in words))
+    return {Kind(name, password, re.compile(re.escape(password))) for name, password in said}
 
 
 def find_files(folder: Path) -> Iterator[Path]:

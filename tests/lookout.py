@@ -63,13 +63,14 @@ class Watch:
     """What was found."""
 
     excuses: Sequence[Excuse] = EXCUSES
+    made_up: set[Kind] = field(default_factory=set)
     leaks: dict[tuple[str, str], str] = field(default_factory=dict)
     told: int = 0
 
-    def hear(self, source: str, said: bytes | str, more: Sequence[Kind] = ()) -> None:
+    def hear(self, source: str, said: bytes | str) -> None:
         """Look through something that was said; a source is told of once for each kind."""
         said = said.encode() if isinstance(said, str) else said
-        known = (*KINDS, *more)
+        known = (*KINDS, *self.made_up)
         for kind in known:
             found = next(self.find(kind, source, said), None)
             if found and (source, kind.name) not in self.leaks:
@@ -97,12 +98,12 @@ class Watch:
                 self.leaks.setdefault((name, said), f"{name} has no mark: make it by canaries.secret()")
 
     def hear_folder(self, folder: Path) -> None:
-        """Look through what programs wrote below a folder, also for the passwords that a house there made up."""
-        own = made_up(folder)
+        """Look through what programs wrote below a folder; from now on, also for what a house there made up."""
+        self.made_up |= made_up(folder)
         for path in find_files(folder):
             if path.suffix in FILES:
                 with suppress(FileNotFoundError):  # a server that runs may have done with it
-                    self.hear(str(path.relative_to(folder.parent)), path.read_bytes(), own)
+                    self.hear(str(path.relative_to(folder.parent)), path.read_bytes())
 
     def tell(self) -> str:
         """Tell of what was found since it was last asked."""

@@ -17,6 +17,8 @@ from flask import Flask
 from redis import Redis
 from werkzeug.serving import make_server
 
+from embedded.house import lived_in
+from embedded.ports import Wishes
 from tests import lookout
 from tests.canaries import secret
 from tests.conftest import Processes
@@ -66,6 +68,19 @@ def test_the_lookout_hears_a_program(kind: str, processes: Processes) -> None:
     watch = Watch(excuses=())
     watch.hear_folder(processes.folder)
     assert found(watch, kind, "0-python.log")
+
+
+def test_the_lookout_knows_what_a_house_made_up(tmp_path: Path) -> None:
+    with lived_in(tmp_path / "data", Wishes()) as house:
+        (tmp_path / "data" / "log" / "up.log").write_text(f"user packshot, password {house.secrets['flower']}")
+    watch = Watch(excuses=())
+    watch.hear_folder(tmp_path)
+    watch.hear("a page", house.secrets["s3"])
+    told = watch.tell()
+    assert "password of flower came out in" in told
+    assert "password of s3 came out in a page" in told
+    assert not any(word in told for word in house.secrets.values())
+    (tmp_path / "data" / "log" / "up.log").unlink()
 
 
 @each
