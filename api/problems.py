@@ -130,6 +130,12 @@ class TooManyListeners(Unavailable):
     code = "too_many_listeners"
 
 
+class OriginRefused(ToolError):
+    """A page of another origin may not have this done: name it in CORS_ORIGINS, if it is yours."""
+
+    code = "origin_refused"
+
+
 class TooOften(ToolError):
     """You ask more often than this house answers: wait as long as Retry-After says, and poll less often."""
 
@@ -137,4 +143,4 @@ class TooOften(ToolError):
     retryable = True
 
 
-STATUSES |= {BadRequest: 400, UnsupportedContentType: 415, NotAcceptable: 406, TooOften: 429}
+STATUSES |= {BadRequest: 400, UnsupportedContentType: 415, NotAcceptable: 406, OriginRefused: 403, TooOften: 429}

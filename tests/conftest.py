@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -214,6 +215,11 @@ class Processes:
 
     folder: Path
     started: list[Process] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Have SIGTERM end us in order: each of them is in a session of its own, and would be left behind."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
     def start(self, *command: str, env: Mapping[str, str] | None = None, user: int | None = None) -> Process:
         """Start a program with our environment and what `env` adds; `python` and our own programs are found.
