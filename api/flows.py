@@ -79,7 +79,7 @@ def list_flows() -> Response:
 
 def show_list(kind: str) -> Response:
     """List flows or batches."""
-    if unknown := next((name for name in request.args if name not in FILTERS), None):
+    if (unknown := next((name for name in request.args if name not in FILTERS), None)) is not None:
         raise UnknownField.at(unknown[:100], f"there is no such filter; there are {', '.join(FILTERS)}.")
     status = request.args.get("status")
     if status is not None and status not in STATUSES:
@@ -105,7 +105,7 @@ def cancel_flow(flow_id: str) -> Response:
 @blueprint.post("/<flow_id>/retry")
 def retry_flow(flow_id: str) -> Response:
     """Run a flow once more as a new one, which keeps every result that the changes do not touch."""
-    body, old = read_json(), read_id(flow_id)
+    body, old = read_json(or_nothing=True), read_id(flow_id)
     preference = read_preference(0)
     priority = AWAITED if preference.wait_s > 0 else ALONE
     route = f"flows/{old}/retry"

@@ -33,7 +33,7 @@ LONGEST_PAGE, LONGEST_POLL = 200, 300
 @blueprint.get("")
 def list_jobs() -> Response:
     """List jobs, the newest first."""
-    if unknown := next((name for name in request.args if name not in FILTERS), None):
+    if (unknown := next((name for name in request.args if name not in FILTERS), None)) is not None:
         raise UnknownField.at(unknown[:100], f"there is no such filter; there are {', '.join(FILTERS)}.")
     tool, status = request.args.get("tool"), request.args.get("status")
     if tool is not None:
@@ -74,7 +74,7 @@ class Again(BaseModel):
 @blueprint.post("/<job_id>/retry")
 def retry_job(job_id: str) -> Response:
     """Run a job once more as a new one, with the params that it really had, but for those that are given here."""
-    body, preference = read_json(), read_preference(0)
+    body, preference = read_json(or_nothing=True), read_preference(0)
     try:
         again = Again.model_validate(part(body)[0])
     except ValidationError as error:

@@ -91,7 +91,7 @@ class Operation:
             said["requestBody"] = {"required": True, "content": content}
         if self.path.startswith(OPEN):
             said["security"] = []
-        known = {str(code): REFUSED for code in REFUSALS if self.verb == "post" or code not in OF_SUBMITS}
+        known = {str(code): REFUSED for code in REFUSALS if self.verb in CHANGES or code not in OF_CHANGES}
         return {**said, "responses": {**known, **self.responses(), "default": PROBLEM_RESPONSE}}
 
     def parameters(self) -> Iterator[Schema]:
@@ -129,10 +129,10 @@ PROBLEM_RESPONSE: Schema = {
 }
 
 
-#: The same, where a code is named; and the codes that an operation may answer with, the second of those that do things.
+#: The same, where a code is named; and the codes that an operation may answer with, some only where a body is sent.
 REFUSED: Schema = {"$ref": "#/components/responses/Problem"}
-REFUSALS = (400, 401, 402, 403, 404, 409, 413, 415, 416, 422, 429, 500, 502, 503)
-OF_SUBMITS = (402, 409, 413, 415, 502)
+REFUSALS = (400, 401, 402, 403, 404, 408, 409, 413, 414, 415, 416, 422, 429, 431, 500, 502, 503)
+CHANGES, OF_CHANGES = ("post", "patch"), (402, 408, 409, 413, 415, 502)
 
 #: What needs no key.
 OPEN = ("/health", "/ready", "/hooks/")

@@ -14,6 +14,9 @@ blueprint = Blueprint("usage", __name__, url_prefix="/api/usage")
 
 FILTERS = ("by", "since", "until", "key")
 
+#: The days of which there is a month before and a day after.
+FIRST, LAST = date(1900, 1, 1), date(9000, 1, 1)
+
 #: Days that are told unless somebody asks for others, today included.
 DAYS = 30
 
@@ -24,7 +27,7 @@ def get_usage() -> Response:
 
     A key hears of its own jobs; one of an admin of everybody's, or of those of the key that it names.
     """
-    if unknown := next((name for name in request.args if name not in FILTERS), None):
+    if (unknown := next((name for name in request.args if name not in FILTERS), None)) is not None:
         raise UnknownField.at(unknown[:100], f"there is no such filter; there are {', '.join(FILTERS)}.")
     today = datetime.now(UTC).date()
     until = read_day("until", today)
@@ -51,7 +54,7 @@ def read_key() -> str | None:
 def read_groups() -> list[str]:
     """Read by what to add up."""
     by = [name.strip() for name in request.args.get("by", "day").split(",")]
-    if unknown := next((name for name in by if name not in usage.GROUPS), None):
+    if (unknown := next((name for name in by if name not in usage.GROUPS), None)) is not None:
         raise InvalidInput.at("by", f"{unknown[:100]!r} is none of {', '.join(usage.GROUPS)}.")
     return list(dict.fromkeys(by))
 
@@ -59,9 +62,12 @@ def read_groups() -> list[str]:
 def read_day(name: str, default: date) -> date:
     """Read a day from the query."""
     try:
-        return date.fromisoformat(request.args[name]) if name in request.args else default
+        day = date.fromisoformat(request.args[name]) if name in request.args else default
     except ValueError:
-        raise InvalidInput.at(name, "give a day like 2026-11-25; days are those of UTC.") from None
+        day = date.min
+    if not FIRST <= day <= LAST:
+        raise InvalidInput.at(name, "give a day like 2026-11-25; days are those of UTC.")
+    return day
 
 
 def midnight(day: date) -> datetime:

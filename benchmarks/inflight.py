@@ -2,8 +2,6 @@
 
 import json
 import os
-import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -73,7 +71,6 @@ def main() -> None:
     """Measure both, and then a full table."""
     from benchmarks import million  # noqa: PLC0415 - settings are read only now that the environment names the servers
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # else whoever ends it leaves all its programs behind
     figures: list[Figure] = []
     with stack.servers() as logs:
         for hooks in MODES:

@@ -224,6 +224,13 @@ def revoke(prefix: str) -> None:
             raise InvalidInput.at("prefix", UNKNOWN)
 
 
+def count_valid() -> int:
+    """Count the keys that open."""
+    unended = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > soon(0))
+    with transaction() as session:
+        return session.scalar(select(func.count()).where(ApiKey.revoked_at.is_(None), unended)) or 0
+
+
 def show_all() -> list[tuple[ApiKey, Usage]]:
     """List the keys, the oldest first, with what each has used."""
     with transaction() as session:

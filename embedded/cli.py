@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 from pydantic import ValidationError
@@ -24,25 +25,32 @@ class Plain(click.Group):
         try:
             return super().invoke(ctx)
         except ToolError as problem:
-            raise click.ClickException(f"{problem}{hint(problem)}") from problem
+            raise click.ClickException(f"{problem}{advice()}") from problem
         except ValidationError as problem:
             if problem.title != Settings.__name__:
                 raise
             raise click.ClickException(unset(problem)) from problem
 
 
-def hint(problem: ToolError) -> str:
-    """Say what is most likely missing where the database was looked for at its default address."""
-    from db.lifeline import SILENT
+def advice() -> str:
+    """Say which database was asked, if it was its absence that ended the command."""
+    from db.lifeline import lifeline
 
-    if str(problem) != SILENT or os.environ.get("DATABASE_URL"):
+    if not lifeline.outage:
         return ""
-    return f" DATABASE_URL is not set; while packshot up runs, set -a; . {data_dir()}/env; set +a tells it."
+    parts = urlsplit(settings().database_url.get_secret_value())
+    asked = f" It was looked for at {parts.hostname}:{parts.port or 5432}"
+    if os.environ.get("DATABASE_URL"):
+        return f"{asked}, where DATABASE_URL leads: see that it runs there, or correct that."
+    return f"{asked}, as DATABASE_URL is not set: make up's house is reached after set -a; . {data_dir()}/env; set +a"
 
 
 def unset(problem: ValidationError) -> str:
     """Say which settings are wrong."""
-    named = [[".".join(map(str, error["loc"])).upper(), error["msg"]] for error in problem.errors()]
+    named = [
+        [".".join(map(str, error["loc"])).upper(), error["msg"].removeprefix("Value error, ")]
+        for error in problem.errors()
+    ]
     wrong = [": ".join(part for part in parts if part) for parts in named]  # what is wrong with two has no name
     return "The environment has settings that we cannot use:\n  " + "\n  ".join(wrong)
 
@@ -124,7 +132,7 @@ def doctor(*, production: bool) -> None:
 
 
 @main.command()
-@click.option("--photos", help="Folder with 1 to 20 photos of your own product (PNG, JPEG or WebP).", type=Path)
+@click.option("--photos", help="Folder with 4 to 20 photos of your own product (PNG, JPEG or WebP).", type=Path)
 @click.option("--name", help="What your product is called; without it, the folder's name.")
 @click.option("--small", is_flag=True, help="Small pictures and a short video: quicker, for slow machines.")
 @click.option("--out", default="var/demo", help="Folder for all that is made.", show_default=True, type=Path)
@@ -163,7 +171,13 @@ def webhooks() -> None:
 
 
 @webhooks.command()
-@click.option("--port", default=9797, show_default=True, help="Where to listen, on this machine; 0 picks a free one.")
+@click.option(
+    "--port",
+    default=9797,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Where to listen, on this machine; 0 picks a free one.",
+)
 @click.option("--secret", envvar="WEBHOOK_SECRET", help="Better as WEBHOOK_SECRET: everybody can see arguments.")
 @click.option("--keep", help="Folder for what comes: <id>.body and <id>.headers.", type=Path)
 @click.option("--count", help="End after so many.", type=click.IntRange(1))

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from sqlalchemy.exc import ProgrammingError
 
 from db import suspicions
-from embedded import postgres, seaweed, valkey
+from embedded import endpoints, postgres, seaweed, valkey
 from embedded.house import REPLACED_BY, House
 from embedded.ports import HOST, is_free
 from settings import settings
@@ -201,9 +201,11 @@ def runpod() -> Iterator[Finding]:
         if tool not in catalog.TOOLS:
             yield Finding("runpod", ok=False, words=f"there is no tool {tool}: correct RUNPOD_ENDPOINTS.")
             continue
-        match wire.wait(endpoint.health(name)):
-            case {"jobs": jobs, "workers": workers}:
-                yield Finding("runpod", ok=True, words=f"{tool} on {name}: workers {workers}, jobs {jobs}"[:150])
-            case reply:
-                words = f"{tool} on {name}: {reply}; look at RUNPOD_ENDPOINTS and RUNPOD_API_KEY."
-                yield Finding("runpod", ok=False, words=words)
+        try:
+            said = endpoints.told(name, wire.wait(endpoint.health(name)))
+        except Unavailable as error:
+            yield Finding("runpod", ok=False, words=f"{tool}: {error}")
+        else:
+            words = f"{tool} on {name}: workers {said.get('workers')}, jobs {said.get('jobs')}"
+            yield Finding("runpod", ok=True, words=words[:150])
+    wire.close()

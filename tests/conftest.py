@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -194,10 +195,17 @@ class Processes:
     folder: Path
     started: list[Process] = field(default_factory=list)
 
-    def start(self, *command: str, env: Mapping[str, str] | None = None, user: int | None = None) -> Process:
+    def __post_init__(self) -> None:
+        """Have SIGTERM end us in order: each of them is in a session of its own, and would be left behind."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+
+    def start(
+        self, *command: str, env: Mapping[str, str] | None = None, user: int | None = None, whole: bool = False
+    ) -> Process:
         """Start a program with our environment and what `env` adds; `python` and our own programs are found.
 
-        Only root can start it as another `user`.
+        Only root can start it as another `user`. If `whole`, `env` is all of its environment.
         """
         log = self.folder / f"{len(self.started)}-{Path(command[0]).name}.log"
         beside = Path(sys.executable).parent / command[0]
@@ -206,7 +214,7 @@ class Processes:
             popen = subprocess.Popen(
                 [program, *command[1:]], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
                 user=user, group=user, extra_groups=None if user is None else [],
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
+                env={**({} if whole else os.environ), "PYTHONUNBUFFERED": "1", **(env or {})},
             )  # fmt: skip
         self.started.append(Process(popen, log))
         return self.started[-1]

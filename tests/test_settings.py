@@ -51,6 +51,19 @@ def test_an_endpoint_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPa
         read(monkeypatch, RUNPOD_API_KEY="a key", RUNPOD_ENDPOINTS=endpoints)
 
 
+@pytest.mark.parametrize(("name", "url"), [
+    ("REDIS_URL", "a-password"), ("REDIS_URL", "http://a-password@redis"), ("REDIS_URL", "redis://"),
+    ("S3_ENDPOINT_URL", "a-password.r2.cloudflarestorage.com"), ("S3_ENDPOINT_URL", "https://"),
+    ("DATABASE_URL", "mysql://user:a-password@host/name"),
+])  # fmt: skip
+def test_an_address_that_leads_nowhere_is_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, name: str, url: str
+) -> None:
+    with pytest.raises(ValidationError, match="give a URL like") as refused:
+        read(monkeypatch, **{name: url})
+    assert "a-password" not in str(refused.value)
+
+
 def test_half_of_what_runpod_needs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValidationError, match="needs RUNPOD_API_KEY"):
         read(monkeypatch, RUNPOD_ENDPOINTS="mask=abc")

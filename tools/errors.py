@@ -114,7 +114,7 @@ class NotFound(ToolError):
 
 
 class JobNotFound(NotFound):
-    """There is no job with this id."""
+    """There is no job with this id: GET /api/jobs lists them."""
 
     code = "job_not_found"
 

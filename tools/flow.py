@@ -12,7 +12,7 @@ from tools.deadlines import LARGEST_GPU_S, SHORTEST_S
 from tools.errors import InvalidInput, MissingInput, NotFound, ToolError
 from tools.references import Handed, Upstream, read
 from tools.refusal import advise, check_sound, gather, refuse
-from tools.texts import Text
+from tools.texts import NAME, Text
 
 #: Steps of a flow, and jobs of one step.
 MOST_STEPS, MOST_JOBS = 500, 1000
@@ -48,7 +48,7 @@ class Step(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    id: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$", description="What other steps call it.")
+    id: str = Field(pattern=NAME, description="What other steps call it.")
     tool: str = Field(max_length=64, description="The tool that it runs.")
     told: dict[str, Any] = Field({}, alias="with", description="The tool's params; a value may be a reference.")
     after: list[str] = Field([], max_length=MOST_STEPS, description="Steps that must be over first.")

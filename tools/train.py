@@ -6,10 +6,7 @@ from tools.contract import Limits, Params, Result, Settings, Tool
 from tools.dataset import Dataset
 from tools.errors import HandlerFailed
 from tools.kinds import Lora, TriggerWord
-from tools.texts import Text
-
-#: Letters, digits and underscores: such a word cannot carry loader syntax, markup or a template.
-WORD = r"^[A-Za-z0-9_]{1,64}$"
+from tools.texts import WORD, Text
 
 
 class Training(Settings):

@@ -187,7 +187,7 @@ def ours(town: Town, kept: Path) -> list[Child]:
         *(worker(town, kept, f"main{n}", "-Q", "main,resume", *programs.MAIN) for n in (1, 2)),
         worker(town, kept, "gpu", "-Q", "gpu", "-P", "prefork", "-c", str(PROCESSES), "--disable-prefetch",
                "--without-gossip", "--without-mingle"),
-        *(python(name, "tests.chaos.rig", ready=partial(says, kept / f"{name}.log", "watching as"))
+        *(python(name, "tests.chaos.rig", ready=partial(programs.says, kept / f"{name}.log", "watching as"))
           for name in ("watch1", "watch2")),
         python("api", "gunicorn", *serve, ready=partial(programs.healthy, town.ports["api"])),
     ]  # fmt: skip
@@ -202,9 +202,4 @@ def worker(town: Town, kept: Path, name: str, *options: str) -> Child:
     """Describe a worker."""
     node = f"{name}@here"
     arguments = ("-A", "tests.chaos.rig", "worker", "-n", node, "-l", "INFO", *options)
-    return child(town, name, "celery", *arguments, ready=partial(says, kept / f"{name}.log", f"{node} ready"))
-
-
-def says(log: Path, words: str) -> bool:
-    """Tell whether a program has ever said so: at its first start that means that it is ready."""
-    return words in log.read_text(errors="replace")
+    return child(town, name, "celery", *arguments, ready=partial(programs.says, kept / f"{name}.log", f"{node} ready"))

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from embedded import orphans
 from embedded.house import House
 from embedded.up import table
+from tests.conftest import NO_SERVERS
 
 PATIENCE_S = 120
 
@@ -28,8 +29,7 @@ def data(open_folder: Path) -> Iterator[Path]:
 
 
 def up(processes: Any, data: Path) -> Any:
-    no_servers = {"DATABASE_URL": "", "REDIS_URL": "", "S3_ENDPOINT_URL": "", "API_PORT": "0", "FLOWER_PORT": "0"}
-    house = processes.start("packshot", "up", env={**no_servers, "PACKSHOT_DATA_DIR": str(data)})
+    house = processes.start("packshot", "up", env={**NO_SERVERS, "PACKSHOT_DATA_DIR": str(data)})
     house.wait_for(lambda: "Packshot is up." in house.said(), PATIENCE_S)
     return house
 

@@ -38,7 +38,8 @@ WORKER = ("--without-gossip", "--without-mingle", "-l", "INFO")
 
 ARGUMENTS: dict[str, Sequence[str]] = {
     "main": (*WORKER, "-Q", "main,resume", "-P", "threads", "-c", "8"), "gpu": (*WORKER, "-Q", "gpu", "-c", "2"),
-    "api": ("api.app:create_app()", "-k", "gthread", "--threads", "20", "-w", "2", "--no-control-socket"),
+    "api": ("api.app:create_app()", "-k", "api.reception.Reception", "--threads", "20", "-w", "2",
+            "--no-control-socket"),
 }  # fmt: skip
 
 #: Seconds in which all programs must do their work, and must have ended.

@@ -14,7 +14,8 @@ from typing import Any
 #: The names under which it is installed.
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
-PATIENCE_S = 30
+#: Seconds in which a page is there: it costs nothing when all is well, and this machine may be busy.
+PATIENCE_S = 120
 
 #: Root cannot use its sandbox; what it opens here is our own.
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
