@@ -21,6 +21,7 @@ from db import pages
 from storage.bucket import bucket
 from tests.api.asking import PATIENCE_S, assert_problem
 from tests.api.test_callers import surroundings
+from tests.canaries import HOOKS
 
 EVIL = "https://evil.example"
 SHOP = "https://shop.example"
@@ -145,7 +146,7 @@ def test_the_names_of_this_machine_are_trusted(client: FlaskClient, host: str) -
 
 
 def test_other_names_are_trusted_where_they_are_said(database: str, s3: object) -> None:  # noqa: ARG001 - they must run
-    runpod = {"PUBLIC_URL": "https://hooks.example", "HOOK_SECRET": "x" * 16}
+    runpod = {"PUBLIC_URL": "https://hooks.example", "HOOK_SECRET": HOOKS}
     with surroundings(TRUSTED_HOSTS="gpu.example", AUTH="keys", **runpod):
         client = create_app().test_client()
     answers = {host: client.get("/health", headers={"Host": host}).status_code

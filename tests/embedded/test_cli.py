@@ -18,6 +18,7 @@ from embedded import orphans, ports
 from embedded.cli import main
 from embedded.house import lived_in
 from embedded.ports import Wishes
+from tests.canaries import RUNPOD, secret
 from tests.conftest import NO_SERVERS
 from tests.gateway.gateway import Gateway
 
@@ -68,7 +69,7 @@ def test_the_doctor_asks_runpods_endpoints_how_they_are(processes: Any, tmp_path
     gateway.start()
     env = gateway.customer_env("mask", "sculpt")
     code, said = packshot(processes, "doctor", tmp_path / "data", **env)
-    refused = packshot(processes, "doctor", tmp_path / "data", **{**env, "RUNPOD_API_KEY": "a wrong one"})
+    refused = packshot(processes, "doctor", tmp_path / "data", **{**env, "RUNPOD_API_KEY": secret("wrong")})
     gateway.stop()
     assert code == refused[0] == 1
     assert "ok    runpod      mask on nap-endpoint: workers " in said
@@ -79,7 +80,7 @@ def test_the_doctor_asks_runpods_endpoints_how_they_are(processes: Any, tmp_path
 
 
 def test_a_watcher_refuses_an_endpoint_for_a_tool_that_is_none(processes: Any, tmp_path: Path) -> None:
-    env = {"RUNPOD_ENDPOINTS": "sculpt=abc", "RUNPOD_API_KEY": "a key"}
+    env = {"RUNPOD_ENDPOINTS": "sculpt=abc", "RUNPOD_API_KEY": RUNPOD}
     code, said = packshot(processes, "watch", tmp_path / "data", **env)
     assert code == 1
     assert "Error: There is no tool sculpt; there are train, " in said
