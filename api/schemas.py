@@ -19,7 +19,13 @@ PROBLEM = {
         "retryable": {"type": "boolean", "description": "Whether the same request can succeed later."},
         "errors": {"type": "array", "items": {"type": "object"}, "description": "Each field: pointer, code, detail."},
     },
-}
+    "examples": [{
+        "type": "/docs/problems#model_not_ready", "title": "Model not ready", "instance": "/api/generate",
+        "code": "model_not_ready",
+        "detail": "The model is still in training: GET /api/models/<id> tells when it is ready.",
+        "retryable": True, "status": 409, "success": False,
+    }],
+}  # fmt: skip
 
 COSTS = {
     "queue_seconds": {"type": "number", "minimum": 0, "description": "Seconds that attempts waited for a worker."},

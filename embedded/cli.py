@@ -62,7 +62,7 @@ def main() -> None:
     Begin with `packshot demo`, which shows it all, or with `packshot up`, which keeps it running.
     """
     # What goes wrong is told in a sentence. Programs that go on say where they log to; others have no log.
-    logging.getLogger().addHandler(logging.NullHandler())
+    logging.lastResort = logging.NullHandler()
 
 
 main.add_command(keys)

@@ -29,13 +29,26 @@ SHOP = "https://shop.example"
 
 @pytest.mark.parametrize(("method", "path", "status"), [
     ("GET", "/health", 200), ("GET", "/api/tools", 200), ("GET", "/nope", 404), ("PUT", "/api/jobs", 405),
-    ("POST", "/api/generate", 415), ("GET", "/docs/problems", 200), ("OPTIONS", "/api/jobs", 200),
+    ("POST", "/api/generate", 415), ("GET", "/", 302), ("OPTIONS", "/api/jobs", 200),
 ])  # fmt: skip
 def test_every_answer_keeps_a_browser_from_harm(client: FlaskClient, method: str, path: str, status: int) -> None:
     answer = client.open(path, method=method)
     assert answer.status_code == status
     assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
     assert answer.headers["X-Request-Id"]
+
+
+def test_the_page_of_problems_has_its_one_style_and_nothing_else(client: FlaskClient) -> None:
+    page = client.get("/docs/problems")
+    told = {name: page.headers.get(name) for name in HEADERS}
+    style = re.fullmatch(
+        r"default-src 'none'; style-src 'sha256-([^']+)'; frame-ancestors 'none'",
+        told.pop("Content-Security-Policy") or "",
+    )
+    (written,) = re.findall(r"<style>(.*?)</style>", page.text, re.DOTALL)
+    assert style
+    assert style[1] == b64encode(sha256(written.encode()).digest()).decode()
+    assert told.items() <= HEADERS.items()
 
 
 def test_a_mistake_of_ours_is_answered_with_the_same_manners(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +161,9 @@ def test_nobody_can_turn_one_verb_into_another(client: FlaskClient) -> None:
     assert_problem(client.open("/api/jobs", method="CONNECT"), 405, "method_not_allowed")
 
 
-@pytest.mark.parametrize("path", ["/console", "/?__debugger__=yes&cmd=resource", "/metrics", "/.env", "/.git/config"])
+@pytest.mark.parametrize(
+    "path", ["/console", "/nope?__debugger__=yes&cmd=resource", "/metrics", "/.env", "/.git/config"]
+)
 def test_there_is_no_way_in_for_those_who_mend(app: Flask, client: FlaskClient, path: str) -> None:
     assert_problem(client.get(path), 404, "not_found")
     assert not app.debug
