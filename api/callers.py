@@ -32,7 +32,7 @@ MOST_REMEMBERED = 1000
 
 #: What needs no key: whether we are well, what RunPod tells under a mark of its own, and how we are asked.
 OPEN = frozenset({"health", "hooks"})
-OPEN_PAGES = frozenset({"openapi.get_openapi", "openapi.get_docs", "openapi.get_problems", "openapi.get_asset"})
+OPEN_PAGES = frozenset(f"openapi.get_{name}" for name in ("front", "openapi", "docs", "problems", "asset"))
 
 #: What a key must be good for, by verb; any other verb has something done.
 SCOPES = {"GET": "read", "HEAD": "read", "DELETE": "admin"}

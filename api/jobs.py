@@ -74,7 +74,7 @@ class Again(BaseModel):
 @blueprint.post("/<job_id>/retry")
 def retry_job(job_id: str) -> Response:
     """Run a job once more as a new one, with the params that it really had, but for those that are given here."""
-    body, preference = read_json(), read_preference(0)
+    body, preference = read_json(or_nothing=True), read_preference(0)
     try:
         again = Again.model_validate(part(body)[0])
     except ValidationError as error:

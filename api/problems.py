@@ -1,15 +1,16 @@
 """What went wrong, as RFC 9457 problem documents."""
 
 import logging
+from difflib import get_close_matches
 from typing import Any
 
-from flask import Flask, Response, json, request
+from flask import Flask, Response, current_app, json, request
 from gunicorn.http.errors import (  # type: ignore[import-untyped]  # it has no types
     LimitRequestHeaders,
     LimitRequestLine,
     ParseException,
 )
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge, SecurityError
 
 from storage.space import is_full
 from tools import allowance, errors
@@ -53,14 +54,14 @@ TOO_LARGE = "The request is larger than we take: send fewer or smaller fields, a
 RETRY_AFTER = {409: "1", 503: "5"}
 
 
-def status_of(error: ToolError) -> int:
-    """Find the HTTP status of an error."""
-    return next(STATUSES[cls] for cls in type(error).__mro__ if cls in STATUSES)
+def status_of(error: type[ToolError]) -> int:
+    """Find the HTTP status of a kind of error."""
+    return next(STATUSES[cls] for cls in error.__mro__ if cls in STATUSES)
 
 
 def show(error: ToolError, **more: Any) -> Response:
     """Answer with an error of ours."""
-    status = status_of(error)
+    status = status_of(type(error))
     after = error.details.get("retry_after") or (RETRY_AFTER.get(status) if error.retryable else None)
     headers = {"Retry-After": str(after)} if after else {}
     if status == 401:
@@ -92,7 +93,9 @@ def show_http(error: HTTPException) -> Response:
     allow = {}
     detail = error.description or error.name
     if isinstance(error, NotFound):
-        detail = f"There is nothing at {request.path[:200]}: /docs shows all that there is."
+        detail = f"There is nothing at {request.path[:200]}: {near(request.path)}/docs shows all that there is."
+    if isinstance(error, SecurityError):
+        detail = f"{detail} Ask by a name that TRUSTED_HOSTS has, or add this one to it."
     if isinstance(error, MethodNotAllowed):
         allow = {"Allow": ", ".join(sorted(error.valid_methods or ()))}
         meant = sorted({*(error.valid_methods or ())} - {"HEAD", "OPTIONS"})
@@ -103,6 +106,12 @@ def show_http(error: HTTPException) -> Response:
 def name_unreadable(error: ParseException) -> ToolError:
     """Say in our words what gunicorn cannot read."""
     return UNREADABLE.get(type(error), NotHttp)()
+
+
+def near(path: str) -> str:
+    """Name the route that was meant, if one is spelt nearly so."""
+    routes = [rule.rule for rule in current_app.url_map.iter_rules() if not rule.arguments]
+    return "".join(f"did you mean {route}? " for route in get_close_matches(path[:200], routes, n=1, cutoff=0.7))
 
 
 def show_bug(error: Exception) -> Response:

@@ -138,7 +138,7 @@ class Reception(ThreadWorker):  # type: ignore[misc]  # it has no types
 
 def refuse(error: ToolError) -> bytes:
     """Write the whole answer of an error to what never became a request."""
-    status = status_of(error)
+    status = status_of(type(error))
     body = write(status, error.problem(), "") + "\n"
     about = {"Content-Type": "application/problem+json", "Content-Length": str(len(body)), "Connection": "close"}
     head = (f"{name}: {value}" for name, value in (about | HEADERS).items())

@@ -57,7 +57,7 @@ def delete_webhook(webhook_id: str) -> tuple[str, int]:
 @blueprint.post("/<webhook_id>/rotate")
 def rotate_secret(webhook_id: str) -> Response:
     """Give a webhook a new secret, shown this once; the old one signs beside it for a while."""
-    body = Rotation.read(read_json() if request.content_length else {})
+    body = Rotation.read(read_json(or_nothing=True))
     return jsonify(receivers.rotate(read_id(webhook_id), body.overlap_seconds))
 
 

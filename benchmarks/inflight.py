@@ -20,6 +20,7 @@ from benchmarks import costs, report, stack
 from benchmarks.report import Figure
 from embedded.ports import HOST, answers, any_free
 from embedded.programs import MAIN
+from tests.canaries import HOOKS
 from tests.conftest import Process, Processes
 from tests.gateway.routes import KEY
 
@@ -123,7 +124,7 @@ def start_crowd(starter: Processes, *, hooks: bool) -> str:
     base = f"http://{HOST}:{port}/v2"
     endpoints = ",".join(f"{tool.name}=endpoint-{n}" for n, tool in enumerate(NAPS))
     os.environ |= {"RUNPOD_API_KEY": KEY, "RUNPOD_ENDPOINTS": endpoints, "RUNPOD_BASE_URL": base,
-                   "HOOK_SECRET": "a secret of more than sixteen"}  # fmt: skip
+                   "HOOK_SECRET": HOOKS}  # fmt: skip
     return base
 
 

@@ -152,7 +152,7 @@ def cancel(job_id: UUID) -> None:
 
 def send(job: Job) -> None:
     """Send an ended job's message, so that its canvas goes on."""
-    sender.send(job.id, job.tool, job.signature, "resume")
+    sender.send(job.id, job.tool, job.signature, "resume", job.given)
 
 
 def restore_chord(job: Job) -> None:

@@ -47,7 +47,7 @@ class ToolTask(Task[Any, Any]):
         """Start the job, or answer for it: `{…the seed's body, "job_id"}`."""
         request = self.request
         journal.begin(job_id=request.id)
-        if request.called_directly:
+        if request.called_directly or request.is_eager:
             raise TypeError(f"{self.tool.name} runs as a job: call .delay(…) or .s(…)")
         try:
             root_id = read_id(request.root_id) or UUID(request.id)  # other people's tasks may have any id

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from tools.contract import Params, Result, Tool
 from tools.kinds import Prompt, TemplateId, TriggerWord
-from tools.train import WORD
+from tools.texts import WORD
 
 #: What a template's prompt says where the product's word shall stand.
 PLACEHOLDER = "trigger_keyword"

@@ -89,7 +89,7 @@ class Webhook(Strict):
 class NewWebhook(Strict):
     """A webhook that hears of all jobs, flows and models."""
 
-    url: str = Field(max_length=LONGEST_URL, description="Where we POST to.")
+    url: str = Field(max_length=LONGEST_URL, description="Where we POST to.", examples=["https://shop.example/hooks"])
     events: list[str] = Field(
         [name for name in EVENTS if name != PROGRESS], min_length=1, description="Which events it hears of."
     )

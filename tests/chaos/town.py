@@ -19,6 +19,7 @@ from embedded.logs import Log
 from embedded.ports import HOST, answers, any_free
 from embedded.servers import servers
 from embedded.supervisor import Running, Supervisor, silent, spawn
+from tests.canaries import HOOKS
 from tests.chaos.chores import DIARY
 from tests.gateway.routes import KEY
 
@@ -172,7 +173,7 @@ def surroundings(house: House, ports: Mapping[str, int], kept: Path) -> dict[str
         "PYTHONDONTWRITEBYTECODE": "", "PYTHONWARNINGS": "ignore:You're running the worker", "MALLOC_ARENA_MAX": "2",
         "RUNPOD_API_KEY": KEY, "RUNPOD_ENDPOINTS": "far=far-endpoint", "RUNPOD_POD_ID": "a worker of theirs",
         "RUNPOD_BASE_URL": f"http://{HOST}:{ports['gateway']}/v2", "PUBLIC_URL": api,
-        "HOOK_SECRET": "a secret of more than sixteen", "WEBHOOK_HOSTS": HOST,
+        "HOOK_SECRET": HOOKS, "WEBHOOK_HOSTS": HOST,
     }  # fmt: skip
 
 

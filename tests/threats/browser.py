@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.lookout import watch
+
 #: The names under which it is installed.
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -73,6 +75,7 @@ class Browser:
         while not self.look(READY % json.dumps(words)):
             assert time.monotonic() < until, f"{url} has no {words}: {self.look('document.body.innerText')}"
             time.sleep(0.02)
+        watch.hear(f"the page {url}", str(self.look("document.documentElement.outerHTML")))
 
     def look(self, expression: str) -> Any:
         """Evaluate an expression in the page."""

@@ -16,7 +16,9 @@ from embedded.ports import any_free
 from storage.door import take_picture
 from tasks import mask
 from tests.api.asking import PATIENCE_S, paint, serve
+from tests.canaries import FLOWER
 from tests.conftest import Processes
+from tests.db import hearing
 from tests.rig import pass_on
 from tests.tasks.house import House, wait_for_end
 from tests.threats.browser import Browser, browsing, find
@@ -34,8 +36,6 @@ HOOK = "http://127.0.0.1:9/"
 #: What stands in a page where it has been shown as the text that it is.
 ESCAPED = "&lt;img src=x onerror="
 
-PASSWORD = "a-password-of-flower"
-
 #: The texts that take any word; all else that is a string is refused when it is markup.
 FREE = {
     "generate/async": {"prompt", "negative_prompt"}, "mask/async": {"object_name"}, "inpaint/async": {"prompt"},
@@ -48,7 +48,7 @@ class Stage:
     """A house, with an API and Flower before it."""
 
     def __init__(self, processes: Processes) -> None:
-        env = {"WEBHOOK_HOSTS": "127.0.0.1", "FLOWER_BASIC_AUTH": f"user:{PASSWORD}"}
+        env = {"WEBHOOK_HOSTS": "127.0.0.1", "FLOWER_BASIC_AUTH": f"user:{FLOWER}"}
         port = any_free(set())
         self.flower = f"http://127.0.0.1:{port}"
         started = processes.start("packshot", "flower", "--address=127.0.0.1", f"--port={port}", env=env)
@@ -97,7 +97,8 @@ class Stage:
 def stage(database: str, s3: Mapping[str, str], processes: Processes) -> Iterator[Stage]:  # noqa: ARG001 - they must run
     yield Stage(processes)
     with transaction() as session:
-        session.execute(text("TRUNCATE jobs, flows, models, templates, receivers CASCADE"))
+        session.execute(text("TRUNCATE jobs, flows, models, templates CASCADE"))
+    hearing.forget()  # and not the receiver that is always there, which tests after this one ask for
 
 
 @pytest.fixture
@@ -139,7 +140,7 @@ def write(stage: Stage, path: str, good: dict[str, Any]) -> None:
 def look_at_flower(stage: Stage, browser: Browser) -> None:
     """Open Flower's list and the page of each task, of jobs and of what somebody sends from Python."""
     sent = pass_on.delay(MARKUP, SHORT).id, mask.delay(image_url=take_picture(paint()), object_name=SHORT).id
-    carried = base64.b64encode(f"user:{PASSWORD}".encode()).decode()
+    carried = base64.b64encode(f"user:{FLOWER}".encode()).decode()
     browser.carry({"Authorization": f"Basic {carried}"})
     told = {job: job for job in stage.ids["job_id"]} | dict.fromkeys(sent, ESCAPED)
     for path, words in {
