@@ -58,7 +58,7 @@ def wants_stream() -> bool:
 
 def show_list(wanted: UUID, open_one: Open, read: Read) -> Response:
     """List what has happened, the oldest first, a page at a time: `{data, next_cursor, has_more}`."""
-    if unknown := next((name for name in request.args if name not in FILTERS), None):
+    if (unknown := next((name for name in request.args if name not in FILTERS), None)) is not None:
         raise UnknownField.at(unknown[:100], f"there is no such filter; there are {', '.join(FILTERS)}.")
     after, limit = read_cursor(), read_count("limit", 100, LONGEST_PAGE, smallest=1)
     found = read({wanted: after}, open_one(wanted, None).newest, limit + 1).get(wanted, [])

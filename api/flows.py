@@ -79,7 +79,7 @@ def list_flows() -> Response:
 
 def show_list(kind: str) -> Response:
     """List flows or batches."""
-    if unknown := next((name for name in request.args if name not in FILTERS), None):
+    if (unknown := next((name for name in request.args if name not in FILTERS), None)) is not None:
         raise UnknownField.at(unknown[:100], f"there is no such filter; there are {', '.join(FILTERS)}.")
     status = request.args.get("status")
     if status is not None and status not in STATUSES:

@@ -33,7 +33,7 @@ LONGEST_PAGE, LONGEST_POLL = 200, 300
 @blueprint.get("")
 def list_jobs() -> Response:
     """List jobs, the newest first."""
-    if unknown := next((name for name in request.args if name not in FILTERS), None):
+    if (unknown := next((name for name in request.args if name not in FILTERS), None)) is not None:
         raise UnknownField.at(unknown[:100], f"there is no such filter; there are {', '.join(FILTERS)}.")
     tool, status = request.args.get("tool"), request.args.get("status")
     if tool is not None:

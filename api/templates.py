@@ -33,9 +33,12 @@ class NewTemplate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: Text = Field(min_length=1, max_length=200, description="What you call it.")
+    name: Text = Field(min_length=1, max_length=200, description="What you call it.", examples=["On marble"])
     prompt: Text = Field(
-        min_length=1, max_length=4000, description="The prompt; trigger_keyword in it stands for the product's word."
+        min_length=1,
+        max_length=4000,
+        description="The prompt; trigger_keyword in it stands for the product's word.",
+        examples=["trigger_keyword on a marble table, warm light"],
     )
 
     @field_validator("prompt")

@@ -72,7 +72,7 @@ def send_test(webhook_id: str) -> Response:
 @blueprint.get("/<webhook_id>/deliveries")
 def list_deliveries(webhook_id: str) -> Response:
     """List what a webhook was told, the newest first."""
-    if unknown := next((name for name in request.args if name not in FILTERS), None):
+    if (unknown := next((name for name in request.args if name not in FILTERS), None)) is not None:
         raise UnknownField.at(unknown[:100], f"there is no such filter; there are {', '.join(FILTERS)}.")
     status, job_id = request.args.get("status"), request.args.get("job_id")
     if status is not None and status not in delivery_pages.STATUSES:
@@ -88,11 +88,12 @@ def list_deliveries(webhook_id: str) -> Response:
 @blueprint.post("/<webhook_id>/deliveries/<delivery_id>/redeliver")
 def redeliver(webhook_id: str, delivery_id: str) -> Response:
     """Send a delivery once more, under the same message id."""
+    receiver_id = read_id(webhook_id)
     try:
         wanted = UUID(delivery_id)
     except ValueError:
         raise DeliveryNotFound from None
-    response = jsonify(delivery_pages.send_again(read_id(webhook_id), wanted))
+    response = jsonify(delivery_pages.send_again(receiver_id, wanted))
     response.status_code = 202
     return response
 

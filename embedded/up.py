@@ -55,17 +55,17 @@ def up(data: Path, wishes: Wishes) -> int:
     with lived_in(data, wishes) as house:
         children = (*servers(house, given), *programs(house, given))
         write_env(house, given)
-        return run(children, house.data, screen(), lambda: show(table(house)))
+        return run(children, house.data, screen(), lambda: show(table(house, shown=sys.stdout.isatty())))
 
 
-def table(house: House) -> str:
-    """Say where everything is."""
+def table(house: House, *, shown: bool) -> str:
+    """Say where everything is, and Flower's password to who sits before a terminal: what goes elsewhere is kept."""
     return TABLE.format(
         api=f"http://{HOST}:{house.ports['api']}",
         flower=f"http://{HOST}:{house.ports['flower']}",
         metrics=f"http://{HOST}:{house.ports['metrics']}",
         api_metrics=f"http://{HOST}:{house.ports['api_metrics']}",
-        password=house.secrets["flower"],
+        password=house.secrets["flower"] if shown else f"in {house.data / 'secrets.json'}",
         data=house.data,
         logs=house.logs,
         env=house.data / "env",

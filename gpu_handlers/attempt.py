@@ -28,8 +28,11 @@ logger = logging.getLogger(__name__)
 #: Makes one file in the work's folder.
 Run = Callable[[Params, Work], Path]
 
+#: Writes down what an attempt came to; True if that will outlive this process.
+Keep = Callable[[Outcome], bool]
 
-def run_attempt(task: Mapping[str, Any], *, report: Report, stop: threading.Event) -> Outcome:
+
+def run_attempt(task: Mapping[str, Any], *, report: Report, stop: threading.Event, keep: Keep) -> Outcome:
     """Do a tool once; whatever goes wrong is in the outcome.
 
     Args:
@@ -37,21 +40,26 @@ def run_attempt(task: Mapping[str, Any], *, report: Report, stop: threading.Even
             `timeout_s`, if it may not take as long as its tool may.
         report: Hears of progress, at most once a second while a stage lasts.
         stop: Set it to end the attempt; the outcome is then the error `cancelled`.
+        keep: Hears of the outcome. Only once that is kept does what the attempt could have gone on from go.
     """
     began = time.monotonic()
     outcome: dict[str, Any] = {"engine": settings().engine}
+    spent: list[str] = []
     try:
-        outcome |= attempt(task, report, stop)
+        outcome |= attempt(task, report, stop, spent)
     except ToolError as error:
         outcome["error"] = error.problem()
     except Exception as error:
         logger.exception("handler failed", extra={"job_id": task.get("job_id"), "attempt_id": task.get("attempt_id")})
         outcome["error"] = failure(error).problem()
-    return Outcome(seconds=round(time.monotonic() - began, 3), **outcome)
+    done = Outcome(seconds=round(time.monotonic() - began, 3), **outcome)
+    if keep(done):
+        forget(spent)
+    return done
 
 
-def attempt(task: Mapping[str, Any], report: Report, stop: threading.Event) -> dict[str, Any]:
-    """Run the handler in a folder of its own; prove and store what it made."""
+def attempt(task: Mapping[str, Any], report: Report, stop: threading.Event, spent: list[str]) -> dict[str, Any]:
+    """Run the handler in a folder of its own; prove and store what it made, and say what is `spent` by then."""
     tool = catalog.find(task["tool"])
     params = tool.check(task["params"]).settle()
     run = find_handler(tool, settings().engine)
@@ -66,7 +74,7 @@ def attempt(task: Mapping[str, Any], report: Report, stop: threading.Event) -> d
             for name, extra in work.extras.items()
         }
         file = store(path, f"{tool.prefix}{task['attempt_id']}{tool.suffix}", stop)
-        forget(work.spent)
+        spent += work.spent
     used = params.model_dump(mode="json")
     return {"params": used, "file": file, "extras": extras, "facts": work.facts, "warnings": work.warnings}
 

@@ -77,14 +77,22 @@ def attend(job: Job, stop: threading.Event, tell: Tell) -> dict[str, Any]:
 
 def run(job: Job, stop: threading.Event, progress: "Progress") -> Outcome:
     """Run the handler, and keep the outcome."""
-    outcome = run_attempt(job["input"], report=progress.report, stop=stop)
-    if not stop.is_set():  # else whoever stopped it knows better what it came to
-        try:
-            insist(lambda: claims.keep_outcome(str(job["input"]["attempt_id"]), outcome), stop)
-        except ToolError:  # the answer still tells of it
-            logger.exception("the outcome could not be kept")
+    keep_it = partial(keep, str(job["input"]["attempt_id"]), stop)
+    outcome = run_attempt(job["input"], report=progress.report, stop=stop, keep=keep_it)
     progress.settle()
     return outcome
+
+
+def keep(attempt_id: str, stop: threading.Event, outcome: Outcome) -> bool:
+    """Write an outcome into the bucket; False if it is not there."""
+    if stop.is_set():  # whoever stopped it knows better what it came to
+        return False
+    try:
+        insist(lambda: claims.keep_outcome(attempt_id, outcome), stop)
+    except ToolError:  # the answer still tells of it
+        logger.exception("the outcome could not be kept")
+        return False
+    return True
 
 
 def answer(outcome: Outcome) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class Work:
         self.facts: dict[str, Any] = {}
         #: Files to be stored beside the one that is returned, by what they are.
         self.extras: dict[str, Path] = {}
-        #: Keys in the bucket that nobody needs any more once the file is stored.
+        #: Keys in the bucket that nobody needs any more once the outcome is kept.
         self.spent: list[str] = []
         self._fetch = fetch
         self._report = report

@@ -3,6 +3,7 @@
 import logging
 import socket
 from collections.abc import Callable
+from functools import partial
 from threading import Event, Thread
 from time import monotonic, sleep
 from typing import Any, Self, TypeVar
@@ -50,8 +51,6 @@ def handle(self: Any, attempt_id: str) -> None:
             raise Ignore  # this process stood still, and was given up meanwhile: another may have done it by now
         outcome = do(told, pulse)
         logger.info("handler ended", extra={"seconds": outcome.seconds, "error": (outcome.error or {}).get("code")})
-        written = outcome.model_dump(mode="json")
-        insist(lambda: attempts.finish(UUID(attempt_id), written), f"the outcome of {attempt_id}")
     try:
         # The bucket has just answered this very process for the file: to ask it once more would prove nothing.
         ending.conclude(UUID(told["job_id"]), UUID(attempt_id), outcome)
@@ -75,7 +74,13 @@ def do(told: dict[str, Any], pulse: "Pulse") -> Outcome:
     """Run the handler; only here does the process pay for what a handler imports."""
     from gpu_handlers.attempt import run_attempt  # noqa: PLC0415 - the API and the main worker shall never load it
 
-    return run_attempt(told, report=pulse.report, stop=pulse.stop)
+    return run_attempt(told, report=pulse.report, stop=pulse.stop, keep=partial(keep, pulse.attempt_id))
+
+
+def keep(attempt_id: UUID, outcome: Outcome) -> bool:
+    """Write an outcome into the attempt's row; False if another attempt has taken over."""
+    written = outcome.model_dump(mode="json")
+    return insist(lambda: attempts.finish(attempt_id, written), f"the outcome of {attempt_id}")
 
 
 class Pulse:
@@ -116,4 +121,6 @@ class Pulse:
                 self.stop.set()
         except Unavailable as error:
             logger.debug("no beat for %s: %s", self.attempt_id, error)
+        except Exception:  # without a next beat the attempt would count as lost, and be paid for once more
+            logger.exception("no beat for %s", self.attempt_id)
         return not self.stop.is_set()

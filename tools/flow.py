@@ -37,6 +37,12 @@ class FlowRunning(ToolError):
     retryable = True
 
 
+EXAMPLE = [
+    {"id": "shot", "tool": "generate", "with": {"model_id": 1, "prompt": "TOK_HANDBAG on a marble table"}},
+    {"id": "film", "tool": "video", "with": {"image_url": "${shot.r2_path}"}},
+]
+
+
 class Step(BaseModel):
     """One step, as it is asked for."""
 
@@ -63,7 +69,9 @@ class Flow(BaseModel):
         None, ge=SHORTEST_S, le=LARGEST_GPU_S, description="GPU seconds after which no further step begins."
     )
     inputs: dict[str, Any] = Field({}, description="What ${inputs.name} stands for.")
-    steps: list[Step] = Field(min_length=1, max_length=MOST_STEPS, description="The steps, in any order.")
+    steps: list[Step] = Field(
+        min_length=1, max_length=MOST_STEPS, description="The steps, in any order.", examples=[EXAMPLE]
+    )
 
 
 def parse(body: Mapping[str, Any]) -> Flow:

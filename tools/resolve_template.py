@@ -17,7 +17,9 @@ class ResolveParams(Params):
     """What resolve_template is told."""
 
     template_id: TemplateId = Field(max_length=64, description="Id of a template: GET /api/templates lists them.")
-    trigger_word: TriggerWord = Field(pattern=WORD, description="The word that means the product.")
+    trigger_word: TriggerWord = Field(
+        pattern=WORD, description="The word that means the product.", examples=["TOK_HANDBAG"]
+    )
 
 
 class ResolveResult(Result):

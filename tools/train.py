@@ -23,10 +23,15 @@ class TrainParams(Training, Params):
     """What train is told."""
 
     images: Dataset = Field(
-        description="The photos: a zip, as the file itself or by its r2:// address, or a list of r2:// and https://."
+        description="The photos: a zip, as the file itself or by its r2:// address, or a list of r2:// and https://.",
+        examples=["https://shop.example/handbag-photos.zip"],
     )
-    model_name: Text = Field(min_length=1, max_length=200, description="What you call the model.")
-    trigger_word: str = Field(pattern=WORD, description="The word that means the product in prompts, as TOK_HANDBAG.")
+    model_name: Text = Field(min_length=1, max_length=200, description="What you call the model.", examples=["Handbag"])
+    trigger_word: str = Field(
+        pattern=WORD,
+        description="The word that means the product in prompts, as TOK_HANDBAG.",
+        examples=["TOK_HANDBAG"],
+    )
 
 
 class TrainResult(Result):

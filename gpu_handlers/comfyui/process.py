@@ -4,9 +4,11 @@ import atexit
 import logging
 import shlex
 import subprocess
+import sys
 import time
 from threading import Event, Lock
 
+from gpu_handlers.comfyui import keeper
 from gpu_handlers.comfyui.wire import Wire
 from tools.errors import Cancelled, ComfyuiCrashed, ExecutionTimeout
 
@@ -25,6 +27,7 @@ class Process:
     def __init__(self, command: str) -> None:
         self._command = shlex.split(command)
         self._child: subprocess.Popen[bytes] | None = None
+        self._keeper: subprocess.Popen[bytes] | None = None
         self._lock = Lock()
         atexit.register(self.stop)
 
@@ -50,6 +53,7 @@ class Process:
                     self._child.kill()
                     self._child.wait()
             self._child = None
+            self._dismiss()
 
     def last_words(self) -> str:
         """Say how our ComfyUI ended; empty while it lives, or if it is not ours."""
@@ -60,7 +64,17 @@ class Process:
         with self._lock:
             if self._command and (self._child is None or self._child.poll() is not None):
                 logger.info("starting ComfyUI")
+                self._dismiss()
                 self._child = subprocess.Popen(self._command)  # noqa: S603 - the command is the operator's
+                keep = (sys.executable, "-I", "-S", keeper.__file__, str(self._child.pid))
+                self._keeper = subprocess.Popen(keep, stdin=subprocess.PIPE)  # noqa: S603 - the command is ours
+
+    def _dismiss(self) -> None:
+        """End the keeper of a ComfyUI that has ended."""
+        if self._keeper:
+            self._keeper.kill()
+            self._keeper.communicate()
+        self._keeper = None
 
     def _look(self, wire: Wire, patience: float) -> None:
         if said := self.last_words():

@@ -88,9 +88,14 @@ class Wire:
         return any(item[1] == prompt_id for part in ("queue_running", "queue_pending") for item in queue[part])
 
     def cancel(self, prompt_id: str) -> None:
-        """Take a graph out of the queue, and interrupt it if it runs; others are left alone."""
-        self._ask("POST", "/queue", json={"delete": [prompt_id]}, timeout=FAREWELL_S)
-        self._ask("POST", "/interrupt", json={"prompt_id": prompt_id}, timeout=FAREWELL_S)
+        """Take a graph out of the queue, and interrupt it if it runs; others are left alone.
+
+        In this order, as it may begin in between; and both, as a server that is loading a model hears us only later.
+        """
+        try:
+            self._ask("POST", "/queue", json={"delete": [prompt_id]}, timeout=FAREWELL_S)
+        finally:
+            self._ask("POST", "/interrupt", json={"prompt_id": prompt_id}, timeout=FAREWELL_S)
 
     def forget(self, prompt_id: str) -> None:
         """Let ComfyUI forget an ended graph."""

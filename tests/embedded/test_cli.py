@@ -8,16 +8,17 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import delete
 
 from db import suspicions
 from db.base import transaction
-from db.lifeline import lifeline
 from db.suspicions import Suspicion
 from embedded import orphans, ports
-from embedded.cli import advice
+from embedded.cli import main
 from embedded.house import lived_in
 from embedded.ports import Wishes
+from tests.canaries import RUNPOD, secret
 from tests.conftest import NO_SERVERS
 from tests.gateway.gateway import Gateway
 
@@ -68,7 +69,7 @@ def test_the_doctor_asks_runpods_endpoints_how_they_are(processes: Any, tmp_path
     gateway.start()
     env = gateway.customer_env("mask", "sculpt")
     code, said = packshot(processes, "doctor", tmp_path / "data", **env)
-    refused = packshot(processes, "doctor", tmp_path / "data", **{**env, "RUNPOD_API_KEY": "a wrong one"})
+    refused = packshot(processes, "doctor", tmp_path / "data", **{**env, "RUNPOD_API_KEY": secret("wrong")})
     gateway.stop()
     assert code == refused[0] == 1
     assert "ok    runpod      mask on nap-endpoint: workers " in said
@@ -79,7 +80,7 @@ def test_the_doctor_asks_runpods_endpoints_how_they_are(processes: Any, tmp_path
 
 
 def test_a_watcher_refuses_an_endpoint_for_a_tool_that_is_none(processes: Any, tmp_path: Path) -> None:
-    env = {"RUNPOD_ENDPOINTS": "sculpt=abc", "RUNPOD_API_KEY": "a key"}
+    env = {"RUNPOD_ENDPOINTS": "sculpt=abc", "RUNPOD_API_KEY": RUNPOD}
     code, said = packshot(processes, "watch", tmp_path / "data", **env)
     assert code == 1
     assert "Error: There is no tool sculpt; there are train, " in said
@@ -132,16 +133,6 @@ def test_a_command_without_its_database_says_where_it_looked(processes: Any, com
     assert "a-password" not in started.said()
 
 
-def test_who_has_told_his_shell_of_no_house_is_told_how(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert advice() == ""
-    monkeypatch.delenv("DATABASE_URL", raising=False)
-    lifeline.outage.begin("nobody is there")
-    try:
-        assert advice().endswith("the house of make up is reached after: set -a; . .local/env; set +a")
-    finally:
-        lifeline.outage.end()
-
-
 def test_listening_says_what_is_in_its_way(processes: Any, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with socket.create_server((ports.HOST, 0)) as taken:
@@ -182,3 +173,17 @@ def test_the_doctor_tells_what_may_have_been_paid_twice(processes: Any, tmp_path
     assert "ok    paid twice  suspected: late_outcome: 2, second_remote_id: 1 (table suspicions)" in said
     with transaction() as session:
         session.execute(delete(Suspicion))
+
+
+@pytest.mark.parametrize("group", [(), ("keys",), ("webhooks",)])
+def test_no_line_of_the_help_is_cut(group: tuple[str, ...]) -> None:
+    said = CliRunner().invoke(main, [*group, "--help"]).output
+    assert "Commands:" in said
+    assert "..." not in said.replace("[ARGS]...", "")
+
+
+def test_who_has_not_said_where_the_database_is_hears_how(processes: Any, tmp_path: Path) -> None:
+    started = processes.start("packshot", "keys", "list", env={**NO_SERVERS, "PACKSHOT_DATA_DIR": str(tmp_path)})
+    assert started.popen.wait(60) == 1
+    assert f"make up's house is reached after set -a; . {tmp_path}/env; set +a" in started.said()
+    assert len(started.said().splitlines()) == 1

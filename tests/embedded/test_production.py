@@ -17,9 +17,11 @@ from embedded.ports import any_free
 from settings import settings
 from storage.bucket import Bucket, Stored, bucket
 from tasks.app import app
+from tests.canaries import HOOKS, RUNPOD
 from tests.conftest import Processes, renew_celery
 from tests.db import rows
 from tests.gateway.gateway import Gateway
+from tests.lookout import watch
 from tools import catalog
 from tools.errors import StorageRefused
 
@@ -156,13 +158,14 @@ def test_passwords_that_everybody_knows_are_named(monkeypatch: pytest.MonkeyPatc
     assert not next(one.ok for one in production.secrets() if one.name == "DATABASE_URL")
 
 
-def test_a_redis_that_forgets_is_named(redis_url: str) -> None:
+def test_a_redis_that_forgets_is_named(servers: Mapping[str, str], redis_url: str) -> None:
     with Redis.from_url(redis_url) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         try:
             assert "throws messages away" in wrong()["redis"]
         finally:
             client.config_set("maxmemory-policy", "noeviction")
+        watch.hear_folder(Path(servers["PACKSHOT_DATA_DIR"]))  # of what was said so far, the file is deleted
         client.config_set("appendonly", "no")
         try:
             assert "forgets all at a restart" in wrong()["redis"]
@@ -179,12 +182,12 @@ def test_without_a_watcher_or_a_worker_it_says_whom_to_start() -> None:
 
 
 def test_endpoints_want_prices_and_an_address_that_runpod_reaches(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"RUNPOD_API_KEY": "a key", "RUNPOD_ENDPOINTS": "mask=abc"}.items():
+    for name, value in {"RUNPOD_API_KEY": RUNPOD, "RUNPOD_ENDPOINTS": "mask=abc"}.items():
         monkeypatch.setenv(name, value)
     settings.cache_clear()
     assert {one.name for one in production.spending()} == {"prices", "webhooks"}
     known = {"GPU_TYPES": "mask=L4", "GPU_PRICES": "L4=0.5", "PUBLIC_URL": "https://packshot.example",
-             "HOOK_SECRET": "a secret of more than sixteen"}  # fmt: skip
+             "HOOK_SECRET": HOOKS}  # fmt: skip
     for name, value in known.items():
         monkeypatch.setenv(name, value)
     settings.cache_clear()

@@ -45,7 +45,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
-def attempt(tool: str, found: Mapping[str, Any] | None = None, name: str = "", **params: Any) -> Outcome:
+def attempt(
+    tool: str, found: Mapping[str, Any] | None = None, name: str = "", *, kept: bool = True, **params: Any
+) -> Outcome:
     task = {
         "job_id": "j1",
         "attempt_id": f"handlers-{name or tool}",
@@ -53,7 +55,7 @@ def attempt(tool: str, found: Mapping[str, Any] | None = None, name: str = "", *
         "params": params,
         "found": found or {},
     }
-    return run_attempt(task, report=lambda _fraction, _stage: None, stop=threading.Event())
+    return run_attempt(task, report=lambda _fraction, _stage: None, stop=threading.Event(), keep=lambda _outcome: kept)
 
 
 def r2(key: str) -> str:
@@ -150,7 +152,7 @@ def test_a_stopped_attempt_is_cancelled() -> None:
         "tool": "mask",
         "params": {"image_url": "r2://b/uploads/x", "object_name": "x"},
     }
-    outcome = run_attempt(task, report=lambda _fraction, _stage: None, stop=stop)
+    outcome = run_attempt(task, report=lambda _fraction, _stage: None, stop=stop, keep=lambda _outcome: True)
     assert outcome.error is not None
     assert outcome.error["code"] == "cancelled"
 
@@ -168,7 +170,7 @@ def test_an_engine_whose_packages_are_not_here_names_them(monkeypatch: pytest.Mo
     assert "pip install 'packshot[train]'" in outcome.error["detail"]
 
 
-def test_what_is_spent_goes_when_the_file_is_stored(
+def test_what_is_spent_goes_when_the_outcome_is_kept(
     store: Bucket, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "gpu.py").write_text(
@@ -182,11 +184,12 @@ def test_what_is_spent_goes_when_the_file_is_stored(
     monkeypatch.setenv("ENGINE", "gpu")
     settings.cache_clear()
     try:
-        for made, left in ((".png", False), (".torn", True)):
+        for made, kept, left in ((".png", True, False), (".png", False, True), (".torn", True, True)):
+            torn = made == ".torn"
             store.put("checkpoints/handlers-spent", b"what was learnt")
-            store.put(TABLE, store.read(TABLE, 2**24)[: -40 if left else None])
-            outcome = attempt("mask", name="spent", image_url=r2(TABLE), object_name=made)
-            assert (outcome.file is None) is left, outcome
+            store.put(TABLE, store.read(TABLE, 2**24)[: -40 if torn else None])
+            outcome = attempt("mask", name="spent", kept=kept, image_url=r2(TABLE), object_name=made)
+            assert (outcome.file is None) is torn, outcome
             assert (store.head("checkpoints/handlers-spent") is not None) is left
     finally:
         sys.modules.pop("gpu_handlers.mask.gpu")

@@ -27,6 +27,8 @@ class Faults:
     deaf: bool = False
     mute: bool = False
     breaks_after: int = 10**9
+    #: It hangs up on whoever takes something out of the queue.
+    hangs_up: bool = False
     #: It gives ids of its own, as older ones did.
     old: bool = False
     #: Outputs are named, and not there.

@@ -192,6 +192,8 @@ class StandIn:
         return web.json_response({"queue_running": self.running, "queue_pending": self.pending})
 
     async def post_queue(self, request: web.Request) -> web.Response:
+        if self.faults.hangs_up and request.transport:
+            request.transport.abort()
         gone = (await request.json()).get("delete", [])
         self.pending = [item for item in self.pending if item[1] not in gone]
         return web.Response()

@@ -169,6 +169,14 @@ def test_a_cancel_interrupts_what_runs_within_a_second(desk: Desk, comfy: StandI
     soon(lambda: not comfy.running)
 
 
+def test_a_cancel_interrupts_also_where_the_queue_was_not_to_be_had(desk: Desk, comfy: StandIn, scene: str) -> None:
+    comfy.faults.step_s, comfy.faults.hangs_up = 0.1, True
+    beside = meanwhile(desk.stop.set, lambda: "progress" in comfy.said)
+    assert error(desk.ask("video", image_url=scene, **FILM | {"steps": 50}))["code"] == "cancelled"
+    beside.join()
+    soon(lambda: comfy.interrupted_at)
+
+
 def test_an_interrupt_from_elsewhere_is_a_cancel_too(desk: Desk, comfy: StandIn, scene: str) -> None:
     comfy.faults.step_s = 0.1
 

@@ -4,6 +4,7 @@ import os
 import shlex
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from embedded.ports import answers, any_free
 from gpu_handlers.comfyui import client
 from storage.bucket import bucket
 from tests.handlers.comfyui.conftest import told
@@ -81,6 +83,32 @@ def test_it_is_started_awaited_missed_and_started_again(begin: Callable[[str], D
     assert outcome.error["detail"] == "ComfyUI died while it worked: its process ended with code -9."
     assert time.monotonic() - began < 8
     assert desk.ask("video", image_url=scene, **FILM).file, "the next job starts another"
+
+
+ALONE = """
+import sys, threading, time
+from gpu_handlers.comfyui.process import Process
+from gpu_handlers.comfyui.wire import Wire
+there = Process(sys.argv[1])
+there.await_ready(Wire(sys.argv[2]), threading.Event(), time.monotonic() + 60)
+print("ready", flush=True)
+threading.Event().wait()
+"""
+
+
+def test_it_ends_with_a_handler_that_was_killed(tmp_path: Path) -> None:
+    port = any_free(set())
+    command = SERVE.format(python=shlex.quote(sys.executable), port=port, home=tmp_path / "comfyui")
+    alone = (sys.executable, "-c", ALONE, command, f"http://127.0.0.1:{port}")
+    with subprocess.Popen(alone, cwd=ROOT, stdout=subprocess.PIPE, text=True) as handler:
+        assert handler.stdout
+        assert handler.stdout.readline() == "ready\n"
+        assert answers(port)
+        handler.kill()
+    until = time.monotonic() + 60
+    while answers(port):
+        assert time.monotonic() < until
+        threading.Event().wait(0.05)
 
 
 def test_one_that_dies_at_its_start_is_told_at_once(begin: Callable[[str], Desk]) -> None:
