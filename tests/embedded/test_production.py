@@ -41,7 +41,6 @@ def worker(database: str, s3: object, tmp_path_factory: pytest.TempPathFactory) 
 def tidy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Begin without a job, with a watcher and a key."""
     monkeypatch.setenv("AUTH", "keys")
-    monkeypatch.setattr(production, "ANSWER_S", 0.5)
     settings.cache_clear()
     bucket.cache_clear()
     renew_celery()
