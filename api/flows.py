@@ -104,7 +104,7 @@ def cancel_flow(flow_id: str) -> Response:
 @blueprint.post("/<flow_id>/retry")
 def retry_flow(flow_id: str) -> Response:
     """Run a flow once more as a new one, which keeps every result that the changes do not touch."""
-    body, old = read_json(), read_id(flow_id)
+    body, old = read_json(or_nothing=True), read_id(flow_id)
     preference = read_preference(0)
     priority = AWAITED if preference.wait_s > 0 else ALONE
     route = f"flows/{old}/retry"

@@ -74,7 +74,7 @@ class Again(BaseModel):
 @blueprint.post("/<job_id>/retry")
 def retry_job(job_id: str) -> Response:
     """Run a job once more as a new one, with the params that it really had, but for those that are given here."""
-    body, preference = read_json(), read_preference(0)
+    body, preference = read_json(or_nothing=True), read_preference(0)
     try:
         again = Again.model_validate(part(body)[0])
     except ValidationError as error:
@@ -92,7 +92,7 @@ def retry_job(job_id: str) -> Response:
 
 def check_filters(known: Sequence[str]) -> None:
     """Refuse a filter that there is not: misspelt, it would show all. Raises UnknownField."""
-    if unknown := next((name for name in request.args if name not in known), None):
+    if (unknown := next((name for name in request.args if name not in known), None)) is not None:
         raise UnknownField.at(unknown[:100], f"there is no such filter; there are {', '.join(known)}.")
 
 

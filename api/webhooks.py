@@ -57,7 +57,7 @@ def delete_webhook(webhook_id: str) -> tuple[str, int]:
 @blueprint.post("/<webhook_id>/rotate")
 def rotate_secret(webhook_id: str) -> Response:
     """Give a webhook a new secret, shown this once; the old one signs beside it for a while."""
-    body = Rotation.read(read_json() if request.content_length else {})
+    body = Rotation.read(read_json(or_nothing=True))
     return jsonify(receivers.rotate(read_id(webhook_id), body.overlap_seconds))
 
 
@@ -87,11 +87,12 @@ def list_deliveries(webhook_id: str) -> Response:
 @blueprint.post("/<webhook_id>/deliveries/<delivery_id>/redeliver")
 def redeliver(webhook_id: str, delivery_id: str) -> Response:
     """Send a delivery once more, under the same message id."""
+    receiver_id = read_id(webhook_id)
     try:
         wanted = UUID(delivery_id)
     except ValueError:
         raise DeliveryNotFound from None
-    response = jsonify(delivery_pages.send_again(read_id(webhook_id), wanted))
+    response = jsonify(delivery_pages.send_again(receiver_id, wanted))
     response.status_code = 202
     return response
 

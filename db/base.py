@@ -15,7 +15,7 @@ from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.sql.selectable import TableValuedAlias
 from sqlalchemy.types import DateTime, Text, Uuid
 
-from db.lifeline import LOOK_UP_S, Places, lifeline, must_be_there
+from db.lifeline import LOOK_UP_S, SILENT, Places, lifeline, must_be_there
 from settings import settings
 from tools.errors import DiskFull, Unavailable
 
@@ -133,7 +133,7 @@ def reachable() -> Iterator[None]:
     try:
         yield
     except PoolTimeout as error:
-        raise Unavailable("The database does not answer: try again soon.") from error
+        raise Unavailable(SILENT) from error
     except DBAPIError as error:
         raise told(error) from error
     lifeline.outage.end()
@@ -148,7 +148,7 @@ def told(error: DBAPIError) -> Exception:
         return error
     if code is None or code.startswith(GONE):
         lifeline.outage.begin(error.orig)
-    return Unavailable("The database does not answer: try again soon.")
+    return Unavailable(SILENT)
 
 
 def ping() -> None:

@@ -110,6 +110,8 @@ class Delivery(Base):
     type: Mapped[str]
     job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     flow_id: Mapped[UUID | None] = mapped_column(ForeignKey("flows.id", ondelete="CASCADE"))
+    #: Grows with what happens to one job or flow, whose row is locked for each; NULL for those before there was one.
+    seq: Mapped[int | None] = mapped_column(BigInteger, server_default=text("nextval('deliveries_seq'::regclass)"))
     #: pending, delivered or failed.
     status: Mapped[str] = mapped_column(default="pending", server_default="pending")
     #: How often somebody set out to send it; what came of each.

@@ -41,7 +41,7 @@ def test_a_second_end_is_told_to_nobody() -> None:
     job_id = hearing.accept()
     rows.end(job_id)
     rows.end(job_id, "failed")
-    life.settle(job_id)
+    life.settle(job_id, well=True)
     assert [name for name, *_ in hearing.told()] == ["job.completed"]
 
 
