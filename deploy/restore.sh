@@ -11,8 +11,9 @@ if [ "$others" != 0 ]; then
     echo "$others connections of the house are open: stop the API, the workers and the watcher first." >&2
     exit 1
 fi
+umask 077
+trap 'rm -f "$1.sql"' EXIT
 # All of it or nothing: a file that is broken leaves the database as it was.
 pg_restore --no-owner --file="$1.sql" "$1"
 psql --quiet --dbname="$url" --set=ON_ERROR_STOP=1 --single-transaction --output=/dev/null \
   --command "DROP SCHEMA public CASCADE" --command "CREATE SCHEMA public" --file="$1.sql"
-rm "$1.sql"

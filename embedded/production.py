@@ -1,6 +1,8 @@
 """`packshot doctor --production`: what may run on a laptop, and should not where others depend on it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from time import monotonic
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -19,8 +21,11 @@ from tasks.remotes import endpoint, wire
 from tools import catalog
 from tools.errors import ToolError, Unavailable
 
-#: Seconds that a worker may take to answer.
-ANSWER_S = 2.0
+#: Seconds that the workers have to answer, and after which they are asked again.
+ANSWER_S, ASK_AGAIN_S = 4.0, 0.5
+
+#: The queues of each worker that answered.
+Told = dict[str, Sequence[Mapping[str, Any]]]
 
 #: Seconds after which a job that nobody has begun with says that a worker is missing.
 OLD_S = 300
@@ -136,14 +141,27 @@ def check_watchers() -> str:
 
 def check_workers() -> str:
     """Ask the workers of which queues they are. Raises what Redis says."""
-    told = app.control.inspect(timeout=ANSWER_S).active_queues() or {}
-    served = {queue["name"] for queues in told.values() for queue in queues}
     own = [tool for tool, each in catalog.TOOLS.items() if each.local is None and tool not in settings().endpoints]
     needed = ("main", "resume", "gpu") if own else ("main", "resume")
-    if missing := [queue for queue in needed if queue not in served]:
+    told = ask_workers(needed)
+    if missing := [queue for queue in needed if queue not in served_by(told)]:
         why = f"; {', '.join(own)} need it" if missing == ["gpu"] else ""
         return f"!none has answered for {', '.join(missing)}{why}: start one, or look why it is so slow"
     return f"{len(told)} answer for {', '.join(needed)}"
+
+
+def ask_workers(needed: Sequence[str]) -> Told:
+    """Ask workers for their queues, until there is one for each queue that is needed, or for as long as they have."""
+    told: Told = {}
+    until = monotonic() + ANSWER_S
+    while not served_by(told).issuperset(needed) and monotonic() < until:
+        told |= app.control.inspect(timeout=ASK_AGAIN_S).active_queues() or {}
+    return told
+
+
+def served_by(told: Told) -> set[str]:
+    """Collect the queues of workers."""
+    return {queue["name"] for queues in told.values() for queue in queues}
 
 
 def check_jobs() -> str:

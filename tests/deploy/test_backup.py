@@ -63,6 +63,7 @@ def test_jobs_go_on_from_a_backup(
     attempt_id = rows.start(begun)
     assert attempts.claim(attempt_id, "a worker that will be gone")
     assert script("backup", file, tables).returncode == 0
+    assert file.stat().st_mode & 0o077 == 0, "all prompts are in it"
     with transaction() as session:
         session.execute(text("DELETE FROM jobs"))
     later = asked(4)
@@ -71,6 +72,7 @@ def test_jobs_go_on_from_a_backup(
     forget_connections()
     restored = script("restore", file, tables)
     assert restored.returncode == 0, restored.stderr
+    assert [path.name for path in tmp_path.glob("packshot.dump*")] == ["packshot.dump"]
     house = House(processes, env={"REDIS_URL": redis, "DATABASE_URL": tables}, parts=["watch"])
     processes.start("celery", "-A", "tests.rig", "worker", "-Q", "main,resume,gpu", "-P", "threads", env=house.env)
     house.pass_time()  # and whoever ran something is gone

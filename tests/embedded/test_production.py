@@ -17,7 +17,7 @@ from embedded.ports import any_free
 from settings import settings
 from storage.bucket import Bucket, Stored, bucket
 from tasks.app import app
-from tests.canaries import HOOKS, RUNPOD
+from tests.canaries import HOOKS, RUNPOD, secret
 from tests.conftest import Processes, renew_celery
 from tests.db import rows
 from tests.gateway.gateway import Gateway
@@ -41,7 +41,6 @@ def worker(database: str, s3: object, tmp_path_factory: pytest.TempPathFactory) 
 def tidy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Begin without a job, with a watcher and a key."""
     monkeypatch.setenv("AUTH", "keys")
-    monkeypatch.setattr(production, "ANSWER_S", 0.5)
     settings.cache_clear()
     bucket.cache_clear()
     renew_celery()
@@ -78,7 +77,7 @@ def test_a_queue_without_a_worker_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     app.control.cancel_consumer("gpu", reply=True)
     assert wrong()["workers"].startswith("none has answered for gpu; ")
     elsewhere = ",".join(f"{tool}=abc" for tool, each in catalog.TOOLS.items() if not each.local)
-    for name, value in {"RUNPOD_API_KEY": "a key", "RUNPOD_ENDPOINTS": elsewhere}.items():
+    for name, value in {"RUNPOD_API_KEY": RUNPOD, "RUNPOD_ENDPOINTS": elsewhere}.items():
         monkeypatch.setenv(name, value)
     settings.cache_clear()
     assert production.check_workers() == "1 answer for main, resume"
@@ -86,7 +85,7 @@ def test_a_queue_without_a_worker_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_why_the_database_lets_nobody_in_is_said_once(processes: Processes, database: str) -> None:
-    told = database.replace(urlsplit(database).password or "", "a-password-that-is-wrong")
+    told = database.replace(urlsplit(database).password or "", secret("nobody"))
     doctor = processes.start("packshot", "doctor", "--production", env={"DATABASE_URL": told, "AUTH": "keys"})
     assert doctor.popen.wait(60) == 1
     failed = [line for line in doctor.said().splitlines() if line.startswith("FAIL")]
@@ -96,7 +95,7 @@ def test_why_the_database_lets_nobody_in_is_said_once(processes: Processes, data
 
 
 def test_a_redis_that_is_away_is_named(processes: Processes) -> None:
-    told = f"redis://:a-password-that-is-long@127.0.0.1:{any_free(set())}/0"
+    told = f"redis://:{secret('nobody')}@127.0.0.1:{any_free(set())}/0"
     doctor = processes.start("packshot", "doctor", "--production", env={"REDIS_URL": told, "AUTH": "keys"})
     assert doctor.popen.wait(60) == 1
     assert doctor.said().count("start Redis, or correct REDIS_URL") == 2
@@ -105,7 +104,7 @@ def test_a_redis_that_is_away_is_named(processes: Processes) -> None:
 
 @pytest.mark.parametrize(("name", "value", "words"), [
     ("S3_BUCKET", "nowhere", "There is no bucket nowhere: create it, or correct S3_BUCKET."),
-    ("AWS_SECRET_ACCESS_KEY", "x" * 20, "The bucket answered 403: check its name, its keys and their rights."),
+    ("AWS_SECRET_ACCESS_KEY", secret("nobody"), "The bucket answered 403: check its name, its keys and their rights."),
 ])  # fmt: skip
 def test_a_bucket_that_is_not_ours_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str) -> None:
     monkeypatch.setenv(name, value)

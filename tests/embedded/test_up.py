@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from embedded import orphans
 from embedded.house import House
-from embedded.up import table
+from embedded.up import screen, table
 from tests.conftest import NO_SERVERS
 
 PATIENCE_S = 120
@@ -41,6 +41,18 @@ def get(url: str, **headers: str) -> int:
     except urllib.error.HTTPError as refused:
         with refused:
             return refused.code
+
+
+def test_what_would_frighten_without_need_stays_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    say = screen()
+    say("postgres", "2026-11-25 12:49:48.156 UTC [7] FATAL:  the database system is starting up")
+    say("valkey", "7:M 25 Nov 2026 12:49:48.082 # WARNING Memory overcommit must be enabled!")
+    say("seaweedfs", "  Press Ctrl+C to stop all components")
+    say("postgres", "2026-11-25 12:49:48.156 UTC [7] FATAL:  could not write init file: No space left on device")
+    say("watch", "the database system is starting up")
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split("│")[0].strip() for line in shown] == ["postgres", "watch"]
+    assert "No space left" in shown[0]
 
 
 def test_the_whole_house(processes: Any, data: Path, wait_until: Callable[..., None]) -> None:
