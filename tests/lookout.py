@@ -26,8 +26,8 @@ SECRETS = {"FLOWER_BASIC_AUTH", "RUNPOD_AI_API_KEY"} | {
     if "SecretStr" in str(one.annotation) and name != "aws_access_key_id"
 }  # fmt: skip
 
-#: Words that stand in the place of one: none at all, and those of the example, which everybody knows.
-NONE = {"", "packshot", "packshot-secret"}
+#: Words that stand in the place of one: none at all, and those of the examples, which everybody knows.
+NONE = {"", "packshot", "packshot-secret", "packshot-flower"}
 
 #: Bytes before and behind a secret that are told with it.
 AROUND = 300

@@ -32,6 +32,9 @@ def test_the_example_gives_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None
     assert Settings() == defaults
 
 
+#: The secret in addresses that are refused.
+WRONG = canaries.secret("wrong")
+
 RUNPOD = {"RUNPOD_API_KEY": canaries.RUNPOD, "RUNPOD_ENDPOINTS": "generate=abc123, mask=d-4"}
 
 
@@ -53,16 +56,16 @@ def test_an_endpoint_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(("name", "url"), [
-    ("REDIS_URL", "a-password"), ("REDIS_URL", "http://a-password@redis"), ("REDIS_URL", "redis://"),
-    ("S3_ENDPOINT_URL", "a-password.r2.cloudflarestorage.com"), ("S3_ENDPOINT_URL", "https://"),
-    ("DATABASE_URL", "mysql://user:a-password@host/name"),
+    ("REDIS_URL", WRONG), ("REDIS_URL", f"http://{WRONG}@redis"), ("REDIS_URL", "redis://"),
+    ("S3_ENDPOINT_URL", f"{WRONG}.r2.cloudflarestorage.com"), ("S3_ENDPOINT_URL", "https://"),
+    ("DATABASE_URL", f"mysql://user:{WRONG}@host/name"),
 ])  # fmt: skip
 def test_an_address_that_leads_nowhere_is_refused_and_not_repeated(
     monkeypatch: pytest.MonkeyPatch, name: str, url: str
 ) -> None:
     with pytest.raises(ValidationError, match="give a URL like") as refused:
         read(monkeypatch, **{name: url})
-    assert "a-password" not in str(refused.value)
+    assert WRONG not in str(refused.value)
 
 
 def test_half_of_what_runpod_needs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
