@@ -113,7 +113,7 @@ def test_an_end_neither_waits_for_a_receiver_that_is_being_deleted_nor_fails_by_
     job_id = hearing.accept()
     with engine().connect() as other:
         other.execute(delete(Receiver).where(Receiver.id == going))
-        rows.end(job_id, "failed")
+        assert rows.at_once(1, lambda: rows.end(job_id, "failed")) == [True]
         other.commit()
     assert hearing.told() == [("job.failed", stays, str(job_id))]
     with pytest.raises(WebhookNotFound):
