@@ -5,10 +5,11 @@ from datetime import UTC, date, datetime, timedelta
 from flask import Blueprint, Response, jsonify, request
 
 from api.callers import origin
+from api.jobs import check_filters
 from db import api_keys, usage
 from settings import settings
 from tools.allowance import ScopeMissing
-from tools.errors import InvalidInput, UnknownField
+from tools.errors import InvalidInput
 
 blueprint = Blueprint("usage", __name__, url_prefix="/api/usage")
 
@@ -27,8 +28,7 @@ def get_usage() -> Response:
 
     A key hears of its own jobs; one of an admin of everybody's, or of those of the key that it names.
     """
-    if (unknown := next((name for name in request.args if name not in FILTERS), None)) is not None:
-        raise UnknownField.at(unknown[:100], f"there is no such filter; there are {', '.join(FILTERS)}.")
+    check_filters(FILTERS)
     today = datetime.now(UTC).date()
     until = read_day("until", today)
     since = read_day("since", until - timedelta(days=DAYS - 1))

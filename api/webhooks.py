@@ -5,12 +5,12 @@ from uuid import UUID
 from flask import Blueprint, Response, jsonify, request
 
 from api.bodies import read_json
-from api.jobs import LONGEST_PAGE, read_count
+from api.jobs import LONGEST_PAGE, check_filters, read_count
 from api.tools import read_id as read_job_id
 from api.wishes import admit_url
 from db import delivery_pages, receivers
 from db.receivers import DEFAULT
-from tools.errors import InvalidInput, UnknownField
+from tools.errors import InvalidInput
 from tools.webhooks import Change, DeliveryNotFound, NewWebhook, Rotation, WebhookNotFound
 
 blueprint = Blueprint("webhooks", __name__, url_prefix="/api/webhooks")
@@ -72,8 +72,7 @@ def send_test(webhook_id: str) -> Response:
 @blueprint.get("/<webhook_id>/deliveries")
 def list_deliveries(webhook_id: str) -> Response:
     """List what a webhook was told, the newest first."""
-    if (unknown := next((name for name in request.args if name not in FILTERS), None)) is not None:
-        raise UnknownField.at(unknown[:100], f"there is no such filter; there are {', '.join(FILTERS)}.")
+    check_filters(FILTERS)
     status, job_id = request.args.get("status"), request.args.get("job_id")
     if status is not None and status not in delivery_pages.STATUSES:
         raise InvalidInput.at("status", f"there is no such status; there are {', '.join(delivery_pages.STATUSES)}.")

@@ -32,6 +32,10 @@ OPTIONS = "-c statement_timeout=10000 -c lock_timeout=8000 -c idle_in_transactio
 KEPT_ALIVE = {"keepalives_idle": 10, "keepalives_interval": 3, "keepalives_count": 3, "tcp_user_timeout": 15000}
 
 
+#: How each connection of ours is opened, in a pool or not.
+ARGUMENTS: dict[str, Any] = {"connect_timeout": 2, "options": OPTIONS, "application_name": "packshot", **KEPT_ALIVE}
+
+
 class Base(DeclarativeBase):
     """The mother of the tables."""
 
@@ -80,7 +84,7 @@ def open_engine(pool_size: int, **options: Any) -> Engine:
         max_overflow=0,  # one beyond the pool would be opened, with its password checked, for a single use
         poolclass=Places,
         pool_timeout=LOOK_UP_S,
-        connect_args={"connect_timeout": 2, "options": OPTIONS, "application_name": "packshot", **KEPT_ALIVE},
+        connect_args=ARGUMENTS,
         **options,
     )
     event.listen(opened, "checkout", check)

@@ -118,6 +118,7 @@ def marking(sending: Sending) -> Update:
 def refused(sending: Sending, entry: dict[str, Any]) -> None:
     """Note that the receiver wants to hear no more: it is disabled, and a callback is forgotten."""
     with transaction() as session:
+        receivers.hold(session, sending.receiver_id)  # several lanes may be told so at once
         session.execute(marking(sending).values(log=[*sending.log, entry]).execution_options(synchronize_session=False))
         if sending.receiver_id == DEFAULT:
             session.execute(delete(Callback).where(Callback.url == sending.url))

@@ -29,7 +29,7 @@ def config() -> Config:
 
 
 def upgrade(revision: str = "head") -> None:
-    """Apply the migrations that are missing, all or none of them; the house may go on meanwhile."""
+    """Apply the migrations that are missing, one after the other; the house may go on meanwhile."""
     for pause_s in PAUSES_S:
         try:
             return command.upgrade(config(), revision)

@@ -2,6 +2,7 @@
 
 import io
 from typing import Any
+from uuid import UUID
 
 import pytest
 import requests
@@ -255,3 +256,19 @@ def test_a_deadline_in_a_form_is_a_number_too(client: FlaskClient) -> None:
         client.post("/api/train", data=form, content_type="multipart/form-data"), 422, "invalid_input"
     )
     assert "less than or equal to 7200" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/jobs",
+        "/api/flows",
+        "/api/batches",
+        "/api/usage",
+        "/api/webhooks/default/deliveries",
+        f"/api/jobs/{UUID(int=0)}/events",
+    ],
+)
+def test_a_filter_that_there_is_not_never_shows_all(client: FlaskClient, path: str) -> None:
+    problem = assert_problem(client.get(f"{path}?statuss=failed"), 422, "unknown_field")
+    assert "there is no such filter; there are " in str(problem)
