@@ -1,5 +1,6 @@
 """`packshot flower`: Flower, which starts with a password alone, and only looks on."""
 
+import logging
 import os
 import re
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ def run(arguments: Sequence[str]) -> None:
         leave_out(ORDERS)
     from tasks.app import app  # noqa: PLC0415 - only who may start pays for it
 
+    logging.getLogger().handlers.clear()  # the command's own says nothing; with any there, Flower would add none
     # Read-only, it shows no buttons; what they ask for is taken away as well, as a button is not the only way to ask.
     app.start(["flower", *(["--read-only"] if looks_on else []), *arguments])
 

@@ -27,6 +27,9 @@ STRANGER = f"packshot_000000000000_{secret('stranger')}"
 
 @pytest.fixture(autouse=True)
 def tidy(database: str, s3: object) -> Iterator[None]:  # noqa: ARG001 - they must run
+    """Begin where nobody watches."""
+    with transaction() as session:
+        session.execute(text("TRUNCATE watchers"))
     yield
     with transaction() as session:
         session.execute(text("TRUNCATE jobs, models, api_keys CASCADE"))
