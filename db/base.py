@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import JSON, ColumnElement, Engine, MetaData, bindparam, column, create_engine, event, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, InvalidRequestError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.sql.selectable import TableValuedAlias
@@ -125,6 +125,9 @@ FULL = {"53100"}
 #: And when it goes, or has not come yet.
 GONE = "57P"
 
+#: What the pool says of a connection that was fresh and closed at once: the server is about to go.
+CLOSED = "This connection is closed"
+
 
 @contextmanager
 def reachable() -> Iterator[None]:
@@ -133,6 +136,10 @@ def reachable() -> Iterator[None]:
     try:
         yield
     except PoolTimeout as error:
+        raise Unavailable(SILENT) from error
+    except InvalidRequestError as error:
+        if str(error) != CLOSED:
+            raise
         raise Unavailable(SILENT) from error
     except DBAPIError as error:
         raise told(error) from error

@@ -9,11 +9,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import sqlalchemy.event
 from sqlalchemy import text, update
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import DisconnectionError, ProgrammingError
 
 from db import listen, templates, watchers
-from db.base import quick, soon, transaction
+from db.base import ping, quick, soon, transaction
 from db.watchers import Watcher
 from tests.db import rows
 from tools.errors import TemplateNotFound, Unavailable
@@ -26,6 +27,18 @@ def listening(tables: str) -> Iterator[Any]:  # noqa: ARG001 - it must run
     connection = listen.connect(listen.JOBS_CHANNEL)
     yield connection
     connection.close()
+
+
+def test_a_connection_that_is_closed_as_soon_as_it_is_there_is_an_absence() -> None:
+    def refuse(*_: object) -> None:
+        raise DisconnectionError
+
+    sqlalchemy.event.listen(quick(), "checkout", refuse)
+    try:
+        with pytest.raises(Unavailable):
+            ping()
+    finally:
+        sqlalchemy.event.remove(quick(), "checkout", refuse)
 
 
 def test_whoever_listens_hears_each_event_of_a_job(listening: Any) -> None:
