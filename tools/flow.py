@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tools import references
 from tools.deadlines import LARGEST_GPU_S, SHORTEST_S
 from tools.errors import InvalidInput, MissingInput, NotFound, ToolError
-from tools.references import Handed, Upstream, read
+from tools.references import Handed, Upstream, is_index, read
 from tools.refusal import advise, check_sound, gather, refuse
 from tools.texts import Text
 
@@ -186,7 +186,7 @@ def share(items: Sequence[dict[str, Any]], spread: str | None, upstream: Upstrea
 def spreads(found: re.Match[str], upstream: Upstream) -> bool:
     """Tell whether a reference gives one element for each job of the step that it names."""
     handed = upstream.get(found[1])
-    return handed is not None and isinstance(handed.values, list) and not (found[2] or "").split(".")[0].isdigit()
+    return handed is not None and isinstance(handed.values, list) and not is_index((found[2] or "").split(".")[0])
 
 
 def pair(name: str, shares: list[Share], upstream: Upstream) -> Iterator[Share]:

@@ -9,7 +9,7 @@ from tools import binding, catalog, references
 from tools.contract import Tool
 from tools.errors import InvalidInput, ToolError
 from tools.flow import EACH, INPUTS, MOST_JOBS, Fault, Flow, Step, blame, elements, fault, raise_all, tell
-from tools.references import Handed
+from tools.references import Handed, is_index
 from tools.shapes import Shape, fields_of, follow
 
 
@@ -242,7 +242,7 @@ def shape_of(check: Check, made: Ready, said: str) -> Shape | None:
 def direct(check: Check, made: Ready) -> dict[str, Handed]:
     """Stand in for the results of the steps directly before: what they will give, by other names."""
     own = references.whole(made.spread)
-    paired = own[1] if own and not (own[2] or "").split(".")[0].isdigit() else None
+    paired = own[1] if own and not is_index((own[2] or "").split(".")[0]) else None
     return {name: sample(check.ready[name], many=check.ready[name].many and name != paired) for name in made.before}
 
 

@@ -140,6 +140,18 @@ WRONG: dict[str, tuple[list[Any], dict[str, Any], str]] = {
         [step("gen", "generate", {"model_id": "${inputs.model}", "prompt": "x"})], {"inputs": {"model": 0}},
         "gen.model_id: Input should be greater than or equal to 1.",
     ),
+    "a number that is none to Python": (
+        [{**GEN, "count": 2}, step("film", "video", {"image_url": "${gen.².r2_path}"})], {},
+        "film.image_url: ${gen.².r2_path} names no field of that result.",
+    ),
+    "a number of more digits than Python reads": (
+        [{**GEN, "count": 2}, step("film", "video", {"image_url": f"${{gen.{'1' * 5000}.r2_path}}"})], {},
+        "names no field of that result.",
+    ),
+    "a number of an input that is none to Python": (
+        [step("gen", "generate", {"model_id": 1, "prompt": "${inputs.words.²}"})], {"inputs": {"words": ["a"]}},
+        "gen.prompt: ${inputs.words.²} names no",
+    ),
     "each of nothing": (
         [step("gen", "generate", {"model_id": 1, "prompt": "${each}"})], {},
         "gen: ${each} stands for a member of foreach, or a number below count, and there is neither.",
