@@ -1,5 +1,6 @@
 """What a flow is: steps with references between them, in any order; and how a step is shared out to its jobs."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,9 @@ from tools.texts import Text
 
 #: Steps of a flow, and jobs of one step.
 MOST_STEPS, MOST_JOBS = 500, 1000
+
+#: Jobs of a flow in all, and characters of what they are told, as far as the request tells: little text can mean much.
+MOST_IN_ALL, MOST_TOLD = 10_000, 4_000_000
 
 #: Names that are no steps: what the flow was given, and what a step is spread over.
 INPUTS, EACH = "inputs", "each"
@@ -76,6 +80,7 @@ def parse(body: Mapping[str, Any]) -> Flow:
         flow = Flow.model_validate(body)
     except ValidationError as error:
         raise refuse(Flow, error) from None
+    check_growth(flow)
     known: Upstream = {INPUTS: Handed(None, flow.inputs)}
     filled = [fill_in(n, step, known, faults) for n, step in enumerate(flow.steps)]
     raise_all(faults)
@@ -89,6 +94,27 @@ def misread(n: int, step: Any) -> list[Fault]:
     except ValidationError as error:
         return list(blame(f"/steps/{n}", str(n), refuse(Step, error)))
     return []
+
+
+def check_growth(flow: Flow) -> None:
+    """Refuse inputs that stand in texts and lists so often that these would be huge. Raises InvalidInput."""
+    sizes = {name: len(str(value)) for name, value in flow.inputs.items()}
+    parts = [part for step in flow.steps for part in (step.foreach, *step.told.values()) if not references.whole(part)]
+    found = (found for part in parts for found in references.find(part) if found[1] == INPUTS and found[2])
+    if (told := sum(sizes.get(one[2].split(".")[0], 0) for one in found)) > MOST_TOLD:
+        raise_all([fault("/inputs", f"inputs: {overgrown(told)}")])
+
+
+def overgrown(told: int) -> str:
+    """Say that what jobs are told is too much."""
+    return f"with its references read, this tells the jobs {told} characters; {MOST_TOLD} is the most (docs/flows.md)."
+
+
+def extent(step: Step) -> tuple[int, int]:
+    """Count the jobs of a step, and the characters that they are told, as far as the request tells."""
+    each = elements(step) or [None]
+    named = sum(found[1] == EACH for value in step.told.values() for found in references.find(value))
+    return len(each), len(each) * len(json.dumps(step.told)) + named * sum(len(str(element)) for element in each)
 
 
 def fill_in(n: int, step: Step, known: Upstream, faults: list[Fault]) -> Step:

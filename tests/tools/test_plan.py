@@ -1,5 +1,7 @@
 """A flow is checked whole before anything of it runs, and each refusal says what to do."""
 
+from contextlib import suppress
+from time import process_time
 from typing import Any
 
 import pytest
@@ -168,6 +170,18 @@ WRONG: dict[str, tuple[list[Any], dict[str, Any], str]] = {
         [step("gen", "generate", {"model_id": 1, "prompt": "${each}"}, foreach=["a", ""])], {},
         "gen.prompt: String should have at least 1 character.",
     ),
+    "more jobs than a flow may have": (
+        [{**GEN, "id": f"gen{n}", "count": 1000} for n in range(11)], {},
+        "steps: this makes 11000 jobs; 10000 is the most (docs/flows.md).",
+    ),
+    "a short text that becomes a long one": (
+        [step("gen", "generate", {"model_id": 1, "prompt": "${each}" * 1000}, foreach=["y" * 10_000])], {},
+        "steps: with its references read, this tells the jobs 10007029 characters; 4000000 is the most (docs/flows.md)",
+    ),
+    "an input that stands too often": (
+        [step("gen", "generate", {"model_id": 1, "prompt": "${inputs.y}" * 1000})], {"inputs": {"y": "y" * 10_000}},
+        "inputs: with its references read, this tells the jobs 10000000 characters; 4000000 is the most",
+    ),
     "an unknown way to fail": ([{**GEN, "on_error": "ignore"}], {}, "0.on_error: Input should be 'fail' or 'skip'."),
 }  # fmt: skip
 
@@ -190,6 +204,43 @@ def test_all_that_is_wrong_is_named_at_once_and_where() -> None:
         make(step("gen", "generate", {"model_id": 0, "prompt": "x"}), step("film", "video", {"length": 34}))
     found = [error["pointer"] for error in caught.value.details["errors"]]
     assert found == ["/steps/0/with/model_id", "/steps/1/with/length"]
+
+
+def test_of_many_faults_the_first_hundred_are_named() -> None:
+    for wrong in ({f"x{n}": 1 for n in range(500)}, {"prompt": "".join(f"${{gen.x{n}}}" for n in range(500))}):
+        with pytest.raises(InvalidInput) as caught:
+            make(GEN, step("again", "generate", {"model_id": 1, **wrong}))
+        assert len(caught.value.details["errors"]) == 100
+
+
+CUTS = step("cut", "mask", {"image_url": PHOTO, "object_name": "bag"})
+
+#: What is asked for in some kilobytes.
+LARGE: dict[str, list[dict[str, Any]]] = {
+    "as many jobs as a flow may have": [
+        step(f"gen{n}", "generate", {"model_id": 1, "prompt": "${each}, x", "seed": "${each}"}, count=1000)
+        for n in range(10)
+    ],
+    "many jobs with a gap, far from all that could fill it": [
+        CUTS,
+        *({**CUTS, "id": f"cut{n}", "after": [f"cut{n - 1}" if n else "cut"]} for n in range(490)),
+        *(step(f"gen{n}", "generate", count=1000, after=["cut489"]) for n in range(9)),
+    ],
+    "many ways back": [
+        {**CUTS, "id": f"cut{n}", "after": [f"cut{k}" for k in range(max(0, n - 10), n)]} for n in range(499)
+    ] + [step("gen", "generate", after=["cut498"])],
+    "many names of nobody": [
+        {**GEN, "id": f"gen{n}", "after": [f"nobody{n}{k}" for k in range(60)]} for n in range(500)
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("steps", LARGE.values(), ids=LARGE)
+def test_a_small_request_is_judged_soon_whatever_it_asks_for(steps: list[dict[str, Any]]) -> None:
+    since = process_time()
+    with suppress(InvalidInput):
+        make(*steps)
+    assert process_time() - since < 3
 
 
 def test_steps_are_put_in_an_order_in_which_they_can_run() -> None:
