@@ -125,17 +125,23 @@ def fill_in(n: int, step: Step, known: Upstream, faults: list[Fault]) -> Step:
         name = part.removeprefix("with/")
         try:
             put[part] = read(name, value, known, leave=True)
-        except InvalidInput:
-            faults.append(ungiven(f"/steps/{n}/{part}", f"{step.id}.{name}", value, known))
+        except InvalidInput as error:
+            if missing := ungiven(f"/steps/{n}/{part}", f"{step.id}.{name}", value, known):
+                faults.append(missing)
+            else:
+                faults += blame(f"/steps/{n}/{part}".removesuffix(f"/{name}"), step.id, error)
     told = {part.removeprefix("with/"): value for part, value in put.items() if part.startswith("with/")}
     return step.model_copy(update={"count": put.get("count"), "foreach": put.get("foreach"), "told": told})
 
 
-def ungiven(pointer: str, name: str, value: Any, known: Upstream) -> Fault:
-    """Say which input is not there."""
+def ungiven(pointer: str, name: str, value: Any, known: Upstream) -> Fault | None:
+    """Say which input is not there; None if all are."""
     given = known[INPUTS]
     names = list(given.values) if given else []
-    said = next(found[0] for found in references.find(value) if found[1] == INPUTS)
+    asked = (found for found in references.find(value) if found[1] == INPUTS and found[2])
+    said = next((found[0] for found in asked if found[2].split(".")[0] not in names), None)
+    if said is None:
+        return None
     detail = f"{name}: {said} names no input that was given (given: {', '.join(names) or 'none'})."
     return fault(pointer, detail, MissingInput.code)
 

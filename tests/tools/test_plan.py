@@ -138,6 +138,22 @@ WRONG: dict[str, tuple[list[Any], dict[str, Any], str]] = {
         [step("gen", "generate", {"model_id": "${inputs.model}", "prompt": "x"})], {"inputs": {"modle": 1}},
         "gen.model_id: ${inputs.model} names no input that was given (given: modle).",
     ),
+    "one of two inputs that was not given": (
+        [step("gen", "generate", {"model_id": 1, "prompt": "${inputs.a} ${inputs.b}"})], {"inputs": {"a": "x"}},
+        "gen.prompt: ${inputs.b} names no input that was given (given: a).",
+    ),
+    "an input inside of a text that is none": (
+        [step("gen", "generate", {"model_id": 1, "prompt": "a ${inputs.size} bag"})], {"inputs": {"size": {}}},
+        "gen.prompt: ${inputs.size} is neither a text nor a number, so it cannot stand inside of a text.",
+    ),
+    "a field that an input does not have": (
+        [step("gen", "generate", {"model_id": "${inputs.of.modle}", "prompt": "x"})], {"inputs": {"of": {"model": 1}}},
+        "gen.model_id: ${inputs.of.modle} names no field of that result. Did you mean model?",
+    ),
+    "a number that an input does not have": (
+        [{**GEN, "foreach": "${inputs.words.3}"}], {"inputs": {"words": ["a"]}},
+        "gen.foreach: ${inputs.words.3} names a result that is not there: there are 1, from 0.",
+    ),
     "an input out of its range": (
         [step("gen", "generate", {"model_id": "${inputs.model}", "prompt": "x"})], {"inputs": {"model": 0}},
         "gen.model_id: Input should be greater than or equal to 1.",
@@ -204,6 +220,15 @@ def test_all_that_is_wrong_is_named_at_once_and_where() -> None:
         make(step("gen", "generate", {"model_id": 0, "prompt": "x"}), step("film", "video", {"length": 34}))
     found = [error["pointer"] for error in caught.value.details["errors"]]
     assert found == ["/steps/0/with/model_id", "/steps/1/with/length"]
+
+
+def test_an_input_that_cannot_be_used_is_not_called_missing() -> None:
+    gen = step("gen", "generate", {"model_id": "${inputs.model}", "prompt": "a ${inputs.size} bag"})
+    with pytest.raises(InvalidInput) as caught:
+        make(gen, inputs={"size": {}})
+    assert [(one["pointer"], one["code"]) for one in caught.value.details["errors"]] == [
+        ("/steps/0/with/model_id", "missing_input"), ("/steps/0/with/prompt", "invalid_input"),
+    ]  # fmt: skip
 
 
 def test_of_many_faults_the_first_hundred_are_named() -> None:
