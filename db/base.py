@@ -131,7 +131,10 @@ def reachable() -> Iterator[None]:
     except PoolTimeout as error:
         raise Unavailable("The database does not answer: try again soon.") from error
     except DBAPIError as error:
-        raise told(error) from error
+        means = told(error)
+        if means is error:
+            raise  # never from itself: whoever walks along the causes would not come to an end
+        raise means from error
     lifeline.outage.end()
 
 
