@@ -15,6 +15,9 @@ FILTERS = ("by", "since", "until")
 #: Days that are told unless somebody asks for others, today included.
 DAYS = 30
 
+#: Years that are told of: a calendar ends, and with it what can be counted from a day.
+YEARS = range(2000, 3000)
+
 
 @blueprint.get("")
 def get_usage() -> Response:
@@ -41,9 +44,12 @@ def read_groups() -> list[str]:
 def read_day(name: str, default: date) -> date:
     """Read a day from the query."""
     try:
-        return date.fromisoformat(request.args[name]) if name in request.args else default
+        day = date.fromisoformat(request.args[name]) if name in request.args else default
     except ValueError:
         raise InvalidInput.at(name, "give a day like 2026-11-25; days are those of UTC.") from None
+    if day.year not in YEARS:
+        raise InvalidInput.at(name, f"give a day of the years from {YEARS[0]} to {YEARS[-1]}.")
+    return day
 
 
 def midnight(day: date) -> datetime:

@@ -31,6 +31,8 @@ def test_usage_tells_thirty_days_and_the_prices(client: FlaskClient, monkeypatch
 @pytest.mark.parametrize(
     ("query", "code"),
     [("by=week", "invalid_input"), ("since=yesterday", "invalid_input"), ("until=2026-13-01", "invalid_input"),
+     ("until=9999-12-31", "invalid_input"), ("until=0001-01-01", "invalid_input"),
+     ("since=0001-01-01", "invalid_input"),
      ("form=2026-11-25", "unknown_field")],
 )  # fmt: skip
 def test_usage_refuses_what_it_does_not_know(client: FlaskClient, query: str, code: str) -> None:
