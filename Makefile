@@ -5,7 +5,7 @@ PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight listeners outages bench-engine calibrate effects clean install install-dev failpoints chaos hooks test-train install-train photos fuzz audit images upgrade load
+.PHONY: help demo up test test-comfyui sabotage lint docs lock bench bench-inflight listeners outages bench-engine calibrate effects clean install install-dev failpoints chaos hooks test-train install-train photos fuzz audit sbom images containers upgrade load
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ load: install-dev  ## submit 20 jobs and poll 200 times a second for 300 s, or S
 images: install-dev  ## do what the Dockerfiles do, without Docker: each image's packages and rooms in an empty folder
 	@$(BIN)/python -m scripts.images $(IMAGES)
 
+containers: install-dev  ## run docker-compose.yml's house from its images' folders, read-only and without rights; into var/containers/latest.json
+	@$(BIN)/python -m benchmarks.containers
+
 docs: install-dev  ## build the docs site, and say where to open it
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "The docs are built. Open var/site/index.html; or, with a search, http://127.0.0.1:8000 after"
@@ -82,6 +85,9 @@ hooks: install-dev  ## kill the sender of webhooks between send and mark, while 
 
 audit: install-dev  ## look for what is known to be unsafe in our code, in CI and in the packages of every lock
 	@$(BIN)/python scripts/audit.py
+
+sbom: install-dev  ## write down what each lock is made of, as CycloneDX, into var/sbom
+	@$(BIN)/python -m scripts.sbom
 
 fuzz: install-dev  ## ask the API 10,000 strange things and more, EXAMPLES=250 each, by SEED; into var/fuzz/latest.json
 	@EXAMPLES=$(EXAMPLES) SEED=$(SEED) $(BIN)/python -m tests.fuzz

@@ -26,7 +26,8 @@ task_create_missing_queues = False  # a misspelt queue is an error, not a place 
 # twice: each begins by locking its row, which makes the second run an echo.
 task_acks_late = True
 task_reject_on_worker_lost = True
-# Messages that a dead worker held come back after a minute. No task of the main queue runs nearly so long.
+# Messages that a dead worker held come back after a minute. A task of the main queue that may run for longer says so in
+# its job's row first, so that the message which comes back finds it taken.
 # The socket's own end keeps a silent broker from hanging a caller; it must be longer than kombu's BRPOP of a second.
 broker_transport_options = {
     "visibility_timeout": 60,

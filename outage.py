@@ -14,6 +14,8 @@ class Outage:
         #: As in "The database is away"; and what that means for the reader of the log.
         self.what, self.meanwhile = what, meanwhile
         self.since: float | None = None
+        #: What was said when it went.
+        self.why = ""
         self.lock = Lock()
 
     def __bool__(self) -> bool:
@@ -25,8 +27,8 @@ class Outage:
         with self.lock:
             if self.since is not None:
                 return False
-            self.since = monotonic()
-        logger.warning("%s is away (%s): %s", self.what, first_line(why), self.meanwhile)
+            self.since, self.why = monotonic(), first_line(why)
+        logger.warning("%s is away (%s): %s", self.what, self.why, self.meanwhile)
         return True
 
     def end(self) -> None:

@@ -26,6 +26,20 @@ def use_psycopg2(url: str | SecretStr) -> str:
     return f"postgresql+psycopg2://{rest}"
 
 
+def check_redis(url: SecretStr) -> SecretStr:
+    """Refuse what Celery would take for the name of a module."""
+    if not re.match(r"(rediss?|redis\+socket|sentinel)://.", url.get_secret_value()):
+        raise ValueError("give a URL like redis://:password@host:6379/0")
+    return url
+
+
+def check_endpoint(url: str | None) -> str | None:
+    """Refuse what is no address of an S3."""
+    if url and not re.match(r"https?://[^/\s]", url):
+        raise ValueError("give a URL like https://<account>.r2.cloudflarestorage.com")
+    return url
+
+
 def check_prices(text: str) -> str:
     """Refuse what is not `gpu=dollars` by commas."""
     if text and not re.fullmatch(r"\s*[\w .-]+=\d+(\.\d+)?\s*(,\s*[\w .-]+=\d+(\.\d+)?\s*)*", text):
@@ -70,15 +84,18 @@ def check_pairs(text: str) -> str:
 class Settings(BaseSettings):
     """Every setting of the house. The environment wins; `.env.example` shows them all."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True, extra="ignore", frozen=True,
+        hide_input_in_errors=True,  # an address that is refused may hold a password
+    )  # fmt: skip
 
     database_url: Annotated[SecretStr, BeforeValidator(use_psycopg2)] = Field(
         SecretStr("postgresql://packshot@127.0.0.1:5432/packshot"), description="PostgreSQL: the truth about every job."
     )
-    redis_url: SecretStr = Field(
+    redis_url: Annotated[SecretStr, AfterValidator(check_redis)] = Field(
         SecretStr("redis://127.0.0.1:6379/0"), description="Redis or Valkey: Celery's broker and results."
     )
-    s3_endpoint_url: str | None = Field(
+    s3_endpoint_url: Annotated[str | None, AfterValidator(check_endpoint)] = Field(
         None, description="Any S3. For R2: https://<account>.r2.cloudflarestorage.com. Empty means Amazon's own."
     )
     s3_bucket: str = Field("packshot", description="The bucket that every r2:// address of ours names.")

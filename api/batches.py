@@ -37,10 +37,14 @@ class Batch(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     name: Text | None = Field(None, min_length=1, max_length=200, description="What you call it.")
-    tool: str = Field(max_length=64, description="The tool that all its jobs run.")
-    base: dict[str, Any] = Field({}, description="Params that all have.")
+    tool: str = Field(max_length=64, description="The tool that all its jobs run.", examples=["generate"])
+    base: dict[str, Any] = Field({}, description="Params that all have.", examples=[{"model_id": 1}])
     items: list[dict[str, Any]] | None = Field(
-        None, min_length=1, max_length=MOST_JOBS, description="The params of each job, beside those of base."
+        None,
+        min_length=1,
+        max_length=MOST_JOBS,
+        description="The params of each job, beside those of base.",
+        examples=[[{"prompt": "TOK_HANDBAG on sand at sunset"}, {"prompt": "TOK_HANDBAG in the snow"}]],
     )
     matrix: dict[str, list[Any]] | None = Field(
         None, min_length=1, description="Values by param: a job for each combination of them."

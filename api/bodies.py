@@ -18,8 +18,10 @@ LARGEST_JSON = 256 * 1024
 MOST_DIGITS = 400
 
 
-def read_json(*, or_form: bool = False) -> dict[str, Any]:
+def read_json(*, or_form: bool = False, or_nothing: bool = False) -> dict[str, Any]:
     """Read a JSON object. Raises BadRequest, UnsupportedContentType, TooLarge, InvalidInput."""
+    if or_nothing and not request.content_length and "Transfer-Encoding" not in request.headers:
+        return {}
     if request.mimetype != "application/json":
         wanted = "multipart/form-data or application/json" if or_form else "application/json"
         sent = request.mimetype or "a body without a Content-Type"
@@ -89,13 +91,13 @@ def read_fields() -> dict[str, str]:
     return request.form.to_dict()
 
 
-def read_file(name: str) -> FileStorage | None:
-    """Find a form's one file; None if there is none. Raises UnknownField, BadRequest."""
+def read_file(name: str, one: str = "send one") -> FileStorage | None:
+    """Find a form's one file; None if there is none. Raises UnknownField, BadRequest, which say how to send it."""
     for other, uploads in request.files.lists():
         if other != name:
             raise UnknownField.at(other[:100], f"there is no such file field: send the file in {name}.")
         if len(uploads) > 1:
-            raise BadRequest(f"The form has {len(uploads)} files in {name}: send one.")
+            raise BadRequest(f"The form has {len(uploads)} files in {name}: {one}.")
     return request.files.get(name)
 
 

@@ -3,18 +3,20 @@
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from ipaddress import ip_address
 from stat import S_ISSOCK
 from threading import Lock
 from time import monotonic, time
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import BadRequest
 
-from api import problems
-from api.problems import TooOften
+from api import manners, problems
+from api.problems import OriginRefused, TooOften
 from db import api_keys
 from db.api_keys import Caller, Origin
 from settings import settings
@@ -30,10 +32,13 @@ MOST_REMEMBERED = 1000
 
 #: What needs no key: whether we are well, what RunPod tells under a mark of its own, and how we are asked.
 OPEN = frozenset({"health", "hooks"})
-OPEN_PAGES = frozenset({"openapi.get_openapi", "openapi.get_docs", "openapi.get_problems", "openapi.get_asset"})
+OPEN_PAGES = frozenset(f"openapi.get_{name}" for name in ("front", "openapi", "docs", "problems", "asset"))
 
 #: What a key must be good for, by verb; any other verb has something done.
 SCOPES = {"GET": "read", "HEAD": "read", "DELETE": "admin"}
+
+#: Verbs that have nothing done.
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 #: What hears of everybody's jobs, and is therefore nobody's own.
 RUN_BY_ADMINS = frozenset({"webhooks"})
@@ -73,7 +78,7 @@ def register(app: Flask) -> None:
     """Let in whom a key names, as often as it may; or, where no key is needed, whoever is on this machine."""
     if settings().auth == "off":
         refuse_strangers()
-        app.before_request(hold_off_strangers)
+        app.before_request(partial(hold_off_strangers, manners.origins()))
         return
     memory = Memory()
     app.before_request(lambda: identify(memory))
@@ -162,10 +167,19 @@ def refuse_strangers() -> None:
         )
 
 
-def hold_off_strangers() -> None:
-    """Answer nobody without a key who asks at another address than loopback, however the server was started."""
+def hold_off_strangers(named: Sequence[str]) -> None:
+    """Answer nobody without a key who asks at another address than loopback, however the server was started.
+
+    Nor a page of another origin that wants something done: a browser asks for it here without a question if it looks
+    like a form, and its reader has no key that it would lack.
+    """
     if not is_loopback(request.environ.get("SERVER_NAME", "")):
         raise KeyRequired("Without keys we answer on this machine alone: set AUTH=keys, or bind 127.0.0.1.")
+    origin = request.headers.get("Origin")
+    if request.method in SAFE or origin is None or origin in named:
+        return
+    if urlsplit(origin).netloc != request.host:
+        raise OriginRefused
 
 
 def listening() -> Iterator[str]:

@@ -9,12 +9,12 @@ from flask import Blueprint, Response, current_app, jsonify, request
 
 from api import flows, handover, tools
 from api.feeds import Feed, Listener, write
-from api.jobs import LONGEST_PAGE, read_count
+from api.jobs import LONGEST_PAGE, check_filters, read_count
 from api.problems import BadRequest, NotAcceptable
 from api.streams import Streams
 from db import events
 from db.events import LAST, Opening
-from tools.errors import InvalidInput, UnknownField
+from tools.errors import InvalidInput
 
 blueprint = Blueprint("events", __name__, url_prefix="/api")
 
@@ -58,8 +58,7 @@ def wants_stream() -> bool:
 
 def show_list(wanted: UUID, open_one: Open, read: Read) -> Response:
     """List what has happened, the oldest first, a page at a time: `{data, next_cursor, has_more}`."""
-    if unknown := next((name for name in request.args if name not in FILTERS), None):
-        raise UnknownField.at(unknown[:100], f"there is no such filter; there are {', '.join(FILTERS)}.")
+    check_filters(FILTERS)
     after, limit = read_cursor(), read_count("limit", 100, LONGEST_PAGE, smallest=1)
     found = read({wanted: after}, open_one(wanted, None).newest, limit + 1).get(wanted, [])
     page, more = found[:limit], len(found) > limit

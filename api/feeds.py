@@ -4,11 +4,12 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Lock, Thread
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,9 @@ PING_S = 15
 
 #: Seconds in which notices gather before they are looked into: many at one moment are one statement.
 GATHER_S = 0.01
+
+#: Seconds after which all is looked into, rung for or not: a notice may be lost on a line that only seems to be there.
+ALL_S = 5.0
 
 #: Reads what happened to each after an event.
 Read = Callable[[Mapping[UUID, int]], dict[UUID, list[dict[str, Any]]]]
@@ -127,6 +131,7 @@ class Feed:
         self.rung: SimpleQueue[UUID] = SimpleQueue()
         self.lock = Lock()
         self.thread: Thread | None = None
+        self.all_at = 0.0
 
     def join(self, listener: Listener) -> None:
         """Take in a listener."""
@@ -171,11 +176,17 @@ class Feed:
             self.loop.call_soon_threadsafe(self.end)
 
     def gather(self) -> set[UUID]:
-        """Wait until somebody rings; give all that was rung for at that moment."""
-        rung = {self.rung.get()}
+        """Wait until somebody rings; give all that was rung for at that moment, and now and then all there is."""
+        rung = set()
+        with suppress(Empty):
+            rung.add(self.rung.get(timeout=max(0.0, self.all_at - monotonic())))
         sleep(GATHER_S)
         while not self.rung.empty():
             rung.add(self.rung.get())
+        if monotonic() > self.all_at:
+            self.all_at = monotonic() + ALL_S
+            with self.lock:
+                rung |= self.topics.keys()
         return rung
 
     def find_last(self, wanted: UUID) -> int | None:

@@ -6,6 +6,7 @@ from uuid import UUID
 from flask import Response, request
 
 from db import pages
+from settings import settings
 from storage.address import parse
 from storage.bucket import bucket
 from tools.contract import Tool
@@ -14,11 +15,16 @@ from tools.errors import FileNotFound
 #: A file is named for the attempt that made it; nothing else is looked for.
 NAME = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:\.(image_[2-8]))?(\.[a-z0-9]+)")
 
-#: What a name stands for never changes; and whatever is in it, a browser runs none of it.
+#: What a name stands for never changes. Where a key is needed, nobody may keep it for others.
+KEPT = {"off": "public, max-age=31536000, immutable", "keys": "private, max-age=31536000, immutable"}
+
+#: Whatever is in a file, a browser runs none of it. With an origin of nobody's it would play no film, either; without
+#: scripts, that of ours is worth nothing to the file.
 HEADERS = {
-    "Cache-Control": "public, max-age=31536000, immutable",
     "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'; sandbox",
+    "Content-Security-Policy": (
+        "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'; sandbox allow-same-origin"
+    ),
     "Content-Disposition": "inline",
 }
 
@@ -35,4 +41,5 @@ def serve(filename: str, tool: Tool) -> Response:
 def send(r2_path: str) -> Response:
     """Send a file of ours from the bucket."""
     opened = bucket().open(parse(r2_path).key, request.headers.get("Range"))
-    return Response(opened.body, opened.status, {**opened.headers, **HEADERS}, direct_passthrough=True)
+    headers = {**opened.headers, **HEADERS, "Cache-Control": KEPT[settings().auth]}
+    return Response(opened.body, opened.status, headers, direct_passthrough=True)

@@ -7,14 +7,14 @@ from flask import Blueprint, Response, jsonify, request
 
 from api import composing, retrying
 from api.bodies import read_json
-from api.jobs import LONGEST_PAGE, LONGEST_POLL, read_count
+from api.jobs import LONGEST_PAGE, LONGEST_POLL, check_filters, read_count
 from api.preferences import read_preference
 from api.submitting import ALONE, AWAITED, waiting
 from api.wishes import read_wish
 from db import flow_pages
 from db.course import AskedFlow
 from tools import flow, named, plan
-from tools.errors import InvalidInput, UnknownField
+from tools.errors import InvalidInput
 from tools.flow import FlowNotFound
 from tools.plan import Ready
 
@@ -79,8 +79,7 @@ def list_flows() -> Response:
 
 def show_list(kind: str) -> Response:
     """List flows or batches."""
-    if unknown := next((name for name in request.args if name not in FILTERS), None):
-        raise UnknownField.at(unknown[:100], f"there is no such filter; there are {', '.join(FILTERS)}.")
+    check_filters(FILTERS)
     status = request.args.get("status")
     if status is not None and status not in STATUSES:
         raise InvalidInput.at("status", f"there is no such status; there are {', '.join(STATUSES)}.")
@@ -105,7 +104,7 @@ def cancel_flow(flow_id: str) -> Response:
 @blueprint.post("/<flow_id>/retry")
 def retry_flow(flow_id: str) -> Response:
     """Run a flow once more as a new one, which keeps every result that the changes do not touch."""
-    body, old = read_json(), read_id(flow_id)
+    body, old = read_json(or_nothing=True), read_id(flow_id)
     preference = read_preference(0)
     priority = AWAITED if preference.wait_s > 0 else ALONE
     route = f"flows/{old}/retry"

@@ -1,5 +1,6 @@
 """Jobs of any tool: list, poll, cancel, do again."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +24,7 @@ blueprint = Blueprint("jobs", __name__, url_prefix="/api/jobs")
 
 STATUSES = ("pending", "processing", "completed", "failed", "cancelled", "expired")
 
-#: What a list can be asked for; a misspelt filter must not show all.
+#: What a list can be asked for.
 FILTERS = ("tool", "status", "limit", "cursor")
 
 #: The most jobs on a page, and the longest wait of a poll in seconds.
@@ -33,8 +34,7 @@ LONGEST_PAGE, LONGEST_POLL = 200, 300
 @blueprint.get("")
 def list_jobs() -> Response:
     """List jobs, the newest first."""
-    if unknown := next((name for name in request.args if name not in FILTERS), None):
-        raise UnknownField.at(unknown[:100], f"there is no such filter; there are {', '.join(FILTERS)}.")
+    check_filters(FILTERS)
     tool, status = request.args.get("tool"), request.args.get("status")
     if tool is not None:
         catalog.find(tool)
@@ -74,7 +74,7 @@ class Again(BaseModel):
 @blueprint.post("/<job_id>/retry")
 def retry_job(job_id: str) -> Response:
     """Run a job once more as a new one, with the params that it really had, but for those that are given here."""
-    body, preference = read_json(), read_preference(0)
+    body, preference = read_json(or_nothing=True), read_preference(0)
     try:
         again = Again.model_validate(part(body)[0])
     except ValidationError as error:
@@ -88,6 +88,12 @@ def retry_job(job_id: str) -> Response:
         retry_of=UUID(old["job_id"]),
     )  # fmt: skip
     return submitting.answer(made, preference, replayed=replayed)
+
+
+def check_filters(known: Sequence[str]) -> None:
+    """Refuse a filter that there is not: misspelt, it would show all. Raises UnknownField."""
+    if (unknown := next((name for name in request.args if name not in known), None)) is not None:
+        raise UnknownField.at(unknown[:100], f"there is no such filter; there are {', '.join(known)}.")
 
 
 def read_count(name: str, default: int, largest: int, smallest: int = 0) -> int:

@@ -57,9 +57,11 @@ class Listening:
                     self.ask()
             except (psycopg2.Error, OSError, Unavailable) as error:
                 logger.debug("cannot listen, waiters only look: %s", error)
-                self.connected = False
-                self.ring_all()
-                Event().wait(ASK_S)
+            except Exception:  # nobody begins this thread again, and all who wait depend on it
+                logger.exception("cannot listen, waiters only look")
+            self.connected = False
+            self.ring_all()
+            Event().wait(ASK_S)
 
     def ask(self) -> None:
         """Ask for a sign of life: a server that is silent does not close the connection. Raises Unavailable."""

@@ -1,6 +1,7 @@
 """How every answer is given: its id, the headers that keep a browser from harm, and who may read it from where."""
 
 import re
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -24,8 +25,10 @@ HEADERS = {
 
 #: What a page of another origin may send and read, if it may ask at all; and seconds for which it may remember that.
 CORS = {
-    "Access-Control-Allow-Methods": "GET, POST, DELETE",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Prefer, X-Request-Id",
+    "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE",
+    "Access-Control-Allow-Headers": (
+        "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer, X-Request-Id"
+    ),
     "Access-Control-Expose-Headers": "Location, Retry-After, X-Job-Id, X-Request-Id, X-GPU-Seconds, X-Engine",
     "Access-Control-Max-Age": "600",
 }
@@ -39,9 +42,9 @@ def register(app: Flask) -> None:
     if hops := settings().proxy_hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, hops, hops, hops)  # type: ignore[method-assign]  # as its documentation does
     app.config["TRUSTED_HOSTS"] = trusted_hosts()
-    origins = frozenset(split(settings().cors_origins))
     app.before_request(name_request)
-    app.after_request(lambda response: finish(response, origins))
+    named = origins()
+    app.after_request(lambda response: finish(response, named))
 
 
 def name_request() -> None:
@@ -51,16 +54,21 @@ def name_request() -> None:
     journal.begin(request_id=g.request_id)
 
 
-def finish(response: Response, origins: frozenset[str]) -> Response:
+def origins() -> list[str]:
+    """List the other origins whose pages may ask."""
+    return split(settings().cors_origins)
+
+
+def finish(response: Response, named: Sequence[str]) -> Response:
     """Put into an answer what all have; what a route has said itself stays."""
     if "request_id" not in g:  # refused before anybody looked at it
         name_request()
     response.headers["X-Request-Id"] = g.request_id
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    if origins:
+    if named:
         response.vary.add("Origin")
-        if (origin := request.headers.get("Origin")) in origins:
+        if (origin := request.headers.get("Origin")) in named:
             response.headers["Access-Control-Allow-Origin"] = str(origin)
             response.headers.update(CORS)
     return response

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from api.jobs import LONGEST_PAGE, LONGEST_POLL, STATUSES, Again
+from api.jobs import LONGEST_PAGE, LONGEST_POLL
 from api.templates import NewTemplate
 from tools.contract import Tool
 from tools.dataset import LEAST, MOST
@@ -31,8 +31,7 @@ SUBMIT_HEADERS: dict[str, Schema] = {
 }
 
 OBJECT: Schema = {"type": "object"}
-LIST: Schema = {"type": "array", "items": OBJECT}
-JOB: Schema = {"$ref": "#/components/schemas/Job"}
+JOB, MODEL, TEMPLATE = ({"$ref": f"#/components/schemas/{name}"} for name in ("Job", "Model", "Template"))
 STREAM: Schema = {"type": "string", "description": "Frames of id, event and data; each data is one Event."}
 EVENTS: Schema = {
     "type": "object",
@@ -83,16 +82,16 @@ class Operation:
 
     def describe(self) -> Schema:
         """Write the operation down as OpenAPI does."""
-        said: Schema = {"operationId": self.name, "summary": self.text, "description": self.text}
+        said: Schema = {"operationId": self.name, "summary": self.text}
         if parameters := list(self.parameters()):
             said["parameters"] = parameters
         # JSON first: clients that look at one media type only look at the first.
         bodies = {"application/json": self.json, "multipart/form-data": self.form}
-        if content := {media: {"schema": schema} for media, schema in bodies.items() if schema}:
+        if content := {media: {"schema": schema, **example_of(schema)} for media, schema in bodies.items() if schema}:
             said["requestBody"] = {"required": True, "content": content}
         if self.path.startswith(OPEN):
             said["security"] = []
-        known = {str(code): REFUSED for code in REFUSALS if self.verb == "post" or code not in OF_SUBMITS}
+        known = {str(code): REFUSED for code in REFUSALS if self.verb in CHANGES or code not in OF_CHANGES}
         return {**said, "responses": {**known, **self.responses(), "default": PROBLEM_RESPONSE}}
 
     def parameters(self) -> Iterator[Schema]:
@@ -108,12 +107,21 @@ class Operation:
         stream = {"text/event-stream": {"schema": STREAM}} if self.streams else {}
         return {
             status: {
-                "description": self.text,
+                "description": SAID[status],
                 **({"content": {self.media: {"schema": schema}, **stream}} if schema else {}),
             }
             for status, schema in self.answers.items()
         }
 
+
+#: What an answer means, by its status.
+SAID = {
+    "200": "The answer.",
+    "201": "It is made.",
+    "202": "It is under way: poll it under its id.",
+    "204": "There is nothing to tell.",
+    "503": "Something that we need is away.",
+}
 
 PROBLEM_RESPONSE: Schema = {
     "description": "A problem document: what went wrong, and what to do.",
@@ -121,13 +129,26 @@ PROBLEM_RESPONSE: Schema = {
 }
 
 
-#: The same, where a code is named; and the codes that an operation may answer with, the second of those that do things.
+#: The same, where a code is named; and the codes that an operation may answer with, some only where a body is sent.
 REFUSED: Schema = {"$ref": "#/components/responses/Problem"}
-REFUSALS = (400, 401, 402, 403, 404, 409, 413, 415, 416, 422, 429, 500, 502, 503)
-OF_SUBMITS = (402, 409, 413, 415, 502)
+REFUSALS = (400, 401, 402, 403, 404, 408, 409, 413, 414, 415, 416, 422, 429, 431, 500, 502, 503)
+CHANGES, OF_CHANGES = ("post", "patch"), (402, 408, 409, 413, 415, 502)
 
 #: What needs no key.
 OPEN = ("/health", "/ready", "/hooks/")
+
+
+def list_of(schema: Schema) -> Schema:
+    """Describe a list of such."""
+    return {"type": "array", "items": schema}
+
+
+def example_of(schema: Schema) -> Schema:
+    """Give a body that could be sent as it stands: what must be given, by the examples that the contract has."""
+    known, needed = schema["properties"], schema.get("required", ())
+    if not needed or any("examples" not in known[name] for name in needed):
+        return {}
+    return {"example": {name: field["examples"][0] for name, field in known.items() if "examples" in field}}
 
 
 def schema_of(model: type[BaseModel], *, answered: bool = False) -> Schema:
@@ -190,8 +211,8 @@ def of_training() -> Iterator[Operation]:
             query={"images": {"type": "integer", "minimum": LEAST, "maximum": MOST,
                               "description": "Show what so many photos are trained with, and why."}},
         ),
-        Operation("get", "/api/models", "list_models", "List all trained models.", {"200": LIST}),
-        Operation("get", "/api/models/{model_id}", "get_model", "Show one model.", {"200": OBJECT}),
+        Operation("get", "/api/models", "list_models", "List all trained models.", {"200": list_of(MODEL)}),
+        Operation("get", "/api/models/{model_id}", "get_model", "Show one model.", {"200": MODEL}),
         Operation(
             "get", "/api/models/{model_id}/cutouts", "get_model_cutouts", "Show what a model was made from.",
             {"200": BINARY}, media="image/png",
@@ -210,9 +231,9 @@ def of_templates(resolve: Tool) -> Iterator[Operation]:
     word = {"properties": {"trigger_word": schema_of(resolve.params)["properties"]["trigger_word"]}}
     asked = {"type": "object", "required": ["trigger_word"], **word}
     yield from (
-        Operation("get", "/api/templates", "list_templates", "List all templates.", {"200": LIST}),
-        Operation("post", "/api/templates", "create_template", "Make a template.", {"201": OBJECT}, new, form),
-        Operation("get", one, "get_template", "Show one template.", {"200": OBJECT}),
+        Operation("get", "/api/templates", "list_templates", "List all templates.", {"200": list_of(TEMPLATE)}),
+        Operation("post", "/api/templates", "create_template", "Make a template.", {"201": TEMPLATE}, new, form),
+        Operation("get", one, "get_template", "Show one template.", {"200": TEMPLATE}),
         Operation("delete", one, "delete_template", "Delete a template.", {"204": {}}),
         Operation(
             "post", f"{one}/resolve", resolve.name, resolve.summary,
@@ -230,52 +251,3 @@ def of_events(what: str, text: str) -> Operation:
     answers: dict[str, Schema] = {"200": EVENTS, "204": {}}
     path, name = f"/api/{what}s/{{{what}_id}}/events", f"list_{what}_events"
     return Operation("get", path, name, text, answers, query=PAGES, headers=LAST_ID, streams=True)
-
-
-def of_house() -> Iterator[Operation]:
-    """List the operations that belong to no tool."""
-    filters: dict[str, Schema] = {
-        "tool": {"type": "string", "description": "Only this tool's."},
-        "status": {"enum": list(STATUSES), "description": "Only of this status."},
-        **PAGES,
-    }
-    walk = "Walk from a job back to what it came from, and on to what came of it."
-    again, both = "Run a job once more as a new one, with other params.", {"200": OBJECT, "202": ACCEPTED}
-    spent = "Add up GPU seconds, seconds in queues, and money of the jobs that ended from one day to another."
-    span: dict[str, Schema] = {
-        "by": {
-            "type": "string",
-            "description": "Some of day, tool, flow, key, status, by commas; day, if it is left out.",
-        },
-        "since": {"type": "string", "format": "date", "description": "The first day, in UTC; else 30 days are told."},
-        "until": {"type": "string", "format": "date", "description": "The last day, in UTC; else it is today."},
-    }
-    image = {"type": "object", "required": ["image"], "properties": {"image": BINARY}}
-    yield from (
-        Operation("get", "/api/jobs", "list_jobs", "List jobs, the newest first.", {"200": OBJECT}, query=filters),
-        Operation("get", "/api/jobs/{job_id}", "get_job", "Show a job, or wait for its end.", {"200": JOB}, query=WAIT),
-        Operation("post", "/api/jobs/{job_id}/cancel", "cancel_job", "Cancel a job; an ended one stays.", {"200": JOB}),
-        Operation(
-            "post",
-            "/api/jobs/{job_id}/retry",
-            "retry_job",
-            again,
-            both,
-            with_webhook(schema_of(Again)),
-            headers=SUBMIT_HEADERS,
-        ),
-        of_events("job", "What happens to a job: live, or as a list; it begins, goes on, ends."),
-        Operation("get", "/api/jobs/{job_id}/lineage", "get_lineage", walk, {"200": OBJECT}),
-        Operation("post", "/api/uploads", "upload", "Bring a picture into the bucket.", {"201": OBJECT}, form=image),
-        Operation("get", "/api/usage", "get_usage", spent, {"200": OBJECT}, query=span),
-        Operation("get", "/api/tools", "list_tools", "List the tools and their schemas.", {"200": OBJECT}),
-        Operation(
-            "post",
-            "/hooks/runpod/{attempt_id}/{mark}",
-            "hear_runpod",
-            "Told by RunPod alone: an attempt has ended.",
-            {"200": {}},
-        ),
-        Operation("get", "/health", "get_health", "Say that the API answers.", {"200": OBJECT}),
-        Operation("get", "/ready", "get_ready", "Name what is checked, and how it is.", {"200": OBJECT, "503": OBJECT}),
-    )

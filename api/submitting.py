@@ -59,7 +59,7 @@ def submit(
     else:
         intake.accept(asked)
     logger.info("job accepted", extra={"job_id": str(asked.id), "tool": tool.name})
-    sender.send(asked.id, tool.name, None)
+    sender.send(asked.id, tool.name, None, given=wanted)
     return asked.id, False
 
 

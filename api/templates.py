@@ -1,9 +1,10 @@
 """Templates: prompts with a place for the product's word."""
 
+import re
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from api import files
 from api.bodies import read_fields, read_file, read_json
@@ -13,7 +14,7 @@ from storage.door import take_picture
 from tools.contract import Tool
 from tools.errors import FileNotFound, TooLarge, UnknownField
 from tools.refusal import check_sound, refuse
-from tools.resolve_template import RESOLVE_TEMPLATE
+from tools.resolve_template import PLACEHOLDER, RESOLVE_TEMPLATE
 from tools.texts import Text
 
 blueprint = Blueprint("templates", __name__, url_prefix="/api/templates")
@@ -21,16 +22,34 @@ blueprint = Blueprint("templates", __name__, url_prefix="/api/templates")
 #: The largest picture of a template, in bytes.
 LARGEST_PICTURE = 20 * 2**20
 
+#: How others write a place in a prompt; no picture is asked for in such words.
+ELSEWHERE = re.compile(
+    r"\$?\{{1,2}\s?\w{1,40}\s?\}{1,2}|\$[a-z_]\w{0,40}|[\[<]\s?trigger\w{0,40}\s?[\]>]", re.IGNORECASE
+)
+
 
 class NewTemplate(BaseModel):
     """What a template is made of."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: Text = Field(min_length=1, max_length=200, description="What you call it.")
+    name: Text = Field(min_length=1, max_length=200, description="What you call it.", examples=["On marble"])
     prompt: Text = Field(
-        min_length=1, max_length=4000, description="The prompt; trigger_keyword in it stands for the product's word."
+        min_length=1,
+        max_length=4000,
+        description="The prompt; trigger_keyword in it stands for the product's word.",
+        examples=["trigger_keyword on a marble table, warm light"],
     )
+
+    @field_validator("prompt")
+    @classmethod
+    def check_place(cls, prompt: str) -> str:
+        """Refuse a place for the word in another spelling: it would stay as it is, and the product be in no picture."""
+        if PLACEHOLDER not in prompt and (meant := ELSEWHERE.search(prompt)):
+            raise ValueError(
+                f"where the product's word shall stand, write {PLACEHOLDER}: {meant[0]} would stay as it is"
+            )
+        return prompt
 
 
 @blueprint.get("")

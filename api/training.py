@@ -88,7 +88,7 @@ def train_upload(given: dict[str, Any]) -> tuple[UUID, bool]:
     """Take the zip to disk while it is hashed; only when all else is right is it opened and stored."""
     told, _ = TRAIN.part(part(given)[0])
     TRAIN.check_given({"images": "r2://", **told})
-    upload = read_file("images")
+    upload = read_file("images", "pack them into one zip")
     if upload is None:
         raise MissingInput.at("images", "send a zip of photos as a file in the form's field images.")
     with spool(upload.stream, settings().max_upload_bytes) as spooled:

@@ -5,12 +5,12 @@ from uuid import UUID
 from flask import Blueprint, Response, jsonify, request
 
 from api.bodies import read_json
-from api.jobs import LONGEST_PAGE, read_count
+from api.jobs import LONGEST_PAGE, check_filters, read_count
 from api.tools import read_id as read_job_id
 from api.wishes import admit_url
 from db import delivery_pages, receivers
 from db.receivers import DEFAULT
-from tools.errors import InvalidInput, UnknownField
+from tools.errors import InvalidInput
 from tools.webhooks import Change, DeliveryNotFound, NewWebhook, Rotation, WebhookNotFound
 
 blueprint = Blueprint("webhooks", __name__, url_prefix="/api/webhooks")
@@ -57,7 +57,7 @@ def delete_webhook(webhook_id: str) -> tuple[str, int]:
 @blueprint.post("/<webhook_id>/rotate")
 def rotate_secret(webhook_id: str) -> Response:
     """Give a webhook a new secret, shown this once; the old one signs beside it for a while."""
-    body = Rotation.read(read_json() if request.content_length else {})
+    body = Rotation.read(read_json(or_nothing=True))
     return jsonify(receivers.rotate(read_id(webhook_id), body.overlap_seconds))
 
 
@@ -72,8 +72,7 @@ def send_test(webhook_id: str) -> Response:
 @blueprint.get("/<webhook_id>/deliveries")
 def list_deliveries(webhook_id: str) -> Response:
     """List what a webhook was told, the newest first."""
-    if unknown := next((name for name in request.args if name not in FILTERS), None):
-        raise UnknownField.at(unknown[:100], f"there is no such filter; there are {', '.join(FILTERS)}.")
+    check_filters(FILTERS)
     status, job_id = request.args.get("status"), request.args.get("job_id")
     if status is not None and status not in delivery_pages.STATUSES:
         raise InvalidInput.at("status", f"there is no such status; there are {', '.join(delivery_pages.STATUSES)}.")
@@ -88,11 +87,12 @@ def list_deliveries(webhook_id: str) -> Response:
 @blueprint.post("/<webhook_id>/deliveries/<delivery_id>/redeliver")
 def redeliver(webhook_id: str, delivery_id: str) -> Response:
     """Send a delivery once more, under the same message id."""
+    receiver_id = read_id(webhook_id)
     try:
         wanted = UUID(delivery_id)
     except ValueError:
         raise DeliveryNotFound from None
-    response = jsonify(delivery_pages.send_again(read_id(webhook_id), wanted))
+    response = jsonify(delivery_pages.send_again(receiver_id, wanted))
     response.status_code = 202
     return response
 

@@ -2,8 +2,6 @@
 
 import json
 import os
-import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +20,7 @@ from benchmarks import costs, report, stack
 from benchmarks.report import Figure
 from embedded.ports import HOST, answers, any_free
 from embedded.programs import MAIN
+from tests.canaries import HOOKS
 from tests.conftest import Process, Processes
 from tests.gateway.routes import KEY
 
@@ -73,7 +72,6 @@ def main() -> None:
     """Measure both, and then a full table."""
     from benchmarks import million  # noqa: PLC0415 - settings are read only now that the environment names the servers
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # else whoever ends it leaves all its programs behind
     figures: list[Figure] = []
     with stack.servers() as logs:
         for hooks in MODES:
@@ -126,7 +124,7 @@ def start_crowd(starter: Processes, *, hooks: bool) -> str:
     base = f"http://{HOST}:{port}/v2"
     endpoints = ",".join(f"{tool.name}=endpoint-{n}" for n, tool in enumerate(NAPS))
     os.environ |= {"RUNPOD_API_KEY": KEY, "RUNPOD_ENDPOINTS": endpoints, "RUNPOD_BASE_URL": base,
-                   "HOOK_SECRET": "a secret of more than sixteen"}  # fmt: skip
+                   "HOOK_SECRET": HOOKS}  # fmt: skip
     return base
 
 

@@ -59,9 +59,11 @@ def code(folder: Path) -> dict[str, str]:
 
 
 def run(env: Mapping[str, str], *arguments: str) -> str:
-    """Run Python with some code."""
-    command = [sys.executable, "-c", *arguments]
-    done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    """Run Python with some code, where it lies: Celery looks for its settings in the working directory first."""
+    command, told = [sys.executable, "-c", *arguments], {**os.environ, **env}
+    done = subprocess.run(  # noqa: S603 - ours
+        command, cwd=env["PYTHONPATH"], env=told, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         sys.exit(done.stderr)
     return done.stdout

@@ -39,6 +39,8 @@ from tools.errors import InvalidInput
 #: How a key begins, so that whoever finds one knows what it is.
 MARK = "packshot"
 
+UNKNOWN = "there is no key with this prefix: packshot keys list shows them all."
+
 #: What stands in for the hash of a key that is not there, so that nobody learns by the clock which prefixes are.
 NOBODY = "0" * 64
 
@@ -79,6 +81,7 @@ class Caller:
     """Who asks, as the key says."""
 
     id: UUID
+    prefix: str
     name: str
     scopes: frozenset[str]
     #: Whether what it uses has to be counted.
@@ -138,17 +141,17 @@ def find(key: str) -> Caller:
     right = hmac.compare_digest(digest(key), row.hash if row else NOBODY)
     if not (right and row and row.valid):
         raise KeyRefused
-    return Caller(row.id, row.name, frozenset(row.scopes), row.limited)
+    return Caller(row.id, row.prefix, row.name, frozenset(row.scopes), row.limited)
 
 
 @cache
-def finding() -> Select[UUID, str, str, list[str], bool, bool]:
+def finding() -> Select[UUID, str, str, str, list[str], bool, bool]:
     """Make the statement that finds a key, once."""
     bounds = (ApiKey.jobs_in_flight, ApiKey.gpu_seconds_per_day, ApiKey.money_per_month)
     limited = or_(*(bound.is_not(None) for bound in bounds)).label("limited")
     unended = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > soon(0))
     valid = (ApiKey.revoked_at.is_(None) & unended).label("valid")
-    return select(ApiKey.id, ApiKey.name, ApiKey.hash, ApiKey.scopes, limited, valid).where(
+    return select(ApiKey.id, ApiKey.prefix, ApiKey.name, ApiKey.hash, ApiKey.scopes, limited, valid).where(
         ApiKey.prefix == bindparam("wanted")
     )
 
@@ -204,13 +207,28 @@ def read_usage(row: Any) -> Usage:
     return Usage(**{name: getattr(row, name) for name in USED})
 
 
+def find_id(prefix: str) -> UUID:
+    """Find out which key has this prefix. Raises InvalidInput if none has."""
+    with transaction() as session:
+        if found := session.scalar(select(ApiKey.id).where(ApiKey.prefix == prefix)):
+            return found
+    raise InvalidInput.at("key", UNKNOWN)
+
+
 def revoke(prefix: str) -> None:
     """Make a key worthless. Raises InvalidInput if there is no such key."""
     wanted = update(ApiKey).where(ApiKey.prefix == prefix)
     gone = wanted.values(revoked_at=func.coalesce(ApiKey.revoked_at, soon(0))).returning(ApiKey.id)
     with transaction() as session:
         if session.scalar(gone) is None:
-            raise InvalidInput.at("prefix", "there is no key with this prefix: packshot keys list shows them all.")
+            raise InvalidInput.at("prefix", UNKNOWN)
+
+
+def count_valid() -> int:
+    """Count the keys that open."""
+    unended = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > soon(0))
+    with transaction() as session:
+        return session.scalar(select(func.count()).where(ApiKey.revoked_at.is_(None), unended)) or 0
 
 
 def show_all() -> list[tuple[ApiKey, Usage]]:

@@ -77,11 +77,11 @@ def beat(attempt_id: UUID, far: float, stage: str) -> bool:
     return True
 
 
-def finish(attempt_id: UUID, outcome: dict[str, Any]) -> None:
-    """Write down what the attempt came to, unless it was ended meanwhile."""
+def finish(attempt_id: UUID, outcome: dict[str, Any]) -> bool:
+    """Write down what the attempt came to; False if it was ended meanwhile."""
     live = update(Attempt).where(Attempt.id == attempt_id, Attempt.ended_at.is_(None))
     with reachable(), quick().connect() as connection:
-        connection.execute(live.values(outcome=outcome, beat_at=soon(0)))
+        return connection.execute(live.values(outcome=outcome, beat_at=soon(0))).rowcount > 0
 
 
 def count_waiting() -> int:

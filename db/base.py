@@ -15,7 +15,7 @@ from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.sql.selectable import TableValuedAlias
 from sqlalchemy.types import DateTime, Text, Uuid
 
-from db.lifeline import LOOK_UP_S, Places, lifeline, must_be_there
+from db.lifeline import LOOK_UP_S, SILENT, Places, lifeline, must_be_there
 from settings import settings
 from tools.errors import DiskFull, Unavailable
 
@@ -30,6 +30,10 @@ OPTIONS = "-c statement_timeout=10000 -c lock_timeout=8000 -c idle_in_transactio
 
 #: A connection that the network has forgotten is given up after this, in seconds or, the last, milliseconds.
 KEPT_ALIVE = {"keepalives_idle": 10, "keepalives_interval": 3, "keepalives_count": 3, "tcp_user_timeout": 15000}
+
+
+#: How each connection of ours is opened, in a pool or not.
+ARGUMENTS: dict[str, Any] = {"connect_timeout": 2, "options": OPTIONS, "application_name": "packshot", **KEPT_ALIVE}
 
 
 class Base(DeclarativeBase):
@@ -80,7 +84,7 @@ def open_engine(pool_size: int, **options: Any) -> Engine:
         max_overflow=0,  # one beyond the pool would be opened, with its password checked, for a single use
         poolclass=Places,
         pool_timeout=LOOK_UP_S,
-        connect_args={"connect_timeout": 2, "options": OPTIONS, "application_name": "packshot", **KEPT_ALIVE},
+        connect_args=ARGUMENTS,
         **options,
     )
     event.listen(opened, "checkout", check)
@@ -129,7 +133,7 @@ def reachable() -> Iterator[None]:
     try:
         yield
     except PoolTimeout as error:
-        raise Unavailable("The database does not answer: try again soon.") from error
+        raise Unavailable(SILENT) from error
     except DBAPIError as error:
         means = told(error)
         if means is error:
@@ -147,7 +151,7 @@ def told(error: DBAPIError) -> Exception:
         return error
     if code is None or code.startswith(GONE):
         lifeline.outage.begin(error.orig)
-    return Unavailable("The database does not answer: try again soon.")
+    return Unavailable(SILENT)
 
 
 def ping() -> None:

@@ -38,6 +38,7 @@ class Sending:
     tries: int
     log: list[dict[str, Any]]
     created_at: datetime
+    seq: int | None
     secrets: tuple[str, ...]
 
 
@@ -75,7 +76,7 @@ def claiming() -> ReturningUpdate[Any]:
     taken = update(Delivery).where(Delivery.id == first.scalar_subquery(), Receiver.id == Delivery.receiver_id)
     old = case((Receiver.old_until > soon(0), Receiver.old_secret)).label("old_secret")
     columns = (Delivery.id, Delivery.receiver_id, Delivery.url, Delivery.type, Delivery.job_id, Delivery.flow_id,
-               Delivery.tries, Delivery.log, Delivery.created_at)  # fmt: skip
+               Delivery.tries, Delivery.log, Delivery.created_at, Delivery.seq)  # fmt: skip
     changed = taken.values(due_at=soon(LEASE_S), tries=Delivery.tries + 1)
     return changed.returning(*columns, Receiver.secret, old).execution_options(synchronize_session=False)
 
@@ -117,6 +118,7 @@ def marking(sending: Sending) -> Update:
 def refused(sending: Sending, entry: dict[str, Any]) -> None:
     """Note that the receiver wants to hear no more: it is disabled, and a callback is forgotten."""
     with transaction() as session:
+        receivers.hold(session, sending.receiver_id)  # several lanes may be told so at once
         session.execute(marking(sending).values(log=[*sending.log, entry]).execution_options(synchronize_session=False))
         if sending.receiver_id == DEFAULT:
             session.execute(delete(Callback).where(Callback.url == sending.url))

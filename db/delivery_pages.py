@@ -43,6 +43,7 @@ def show(row: Delivery) -> dict[str, Any]:
     return {
         "delivery_id": str(row.id),
         "message_id": row.message_id,
+        "seq": row.seq,
         "type": row.type,
         "url": row.url,
         "job_id": row.job_id and str(row.job_id),

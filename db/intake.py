@@ -28,7 +28,11 @@ class IdempotencyKey(Base):
     """A key that a caller sent with a request, and the job or the flow it made."""
 
     __tablename__ = "idempotency_keys"
-    __table_args__ = (Index("ix_idempotency_keys_created_at", "created_at"),)
+    __table_args__ = (
+        Index("ix_idempotency_keys_created_at", "created_at"),
+        Index("ix_idempotency_keys_job_id", "job_id", postgresql_where=text("job_id IS NOT NULL")),
+        Index("ix_idempotency_keys_flow_id", "flow_id", postgresql_where=text("flow_id IS NOT NULL")),
+    )
 
     route: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Select, Update, and_, bindparam, func, not_, select, update
+from sqlalchemy import Boolean, ColumnElement, Integer, Select, Update, and_, bindparam, func, not_, select, update
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
@@ -165,10 +165,13 @@ def reading_end() -> Select[Any, Any]:
     return select(Job.error, Job.result).where(Job.id == bindparam("ended_id"), Job.status.in_(ENDED))
 
 
-def settle(job_id: UUID) -> None:
-    """Settle a job, if it has ended; the jobs behind it have some seconds to appear, or somebody looks after them."""
+def settle(job_id: UUID, *, well: bool) -> None:
+    """Settle a job, if it has ended as well as its task; else what follows was not sent on, and it stays due.
+
+    The jobs behind it have some seconds to appear, or somebody looks after them.
+    """
     with reachable(), quick().connect() as connection:
-        connection.execute(settling(), {"settled_id": job_id})
+        connection.execute(settling(), {"settled_id": job_id, "well": well})
 
 
 @cache
@@ -178,7 +181,8 @@ def settling() -> Update:
     Whoever waits for other jobs too becomes due all the same: to look at those here would overlook one that is
     settled at the same moment. The watcher looks, and puts off what still has to wait.
     """
-    over = update(Job).where(Job.id == bindparam("settled_id"), Job.status.in_(ENDED))
+    alike = (Job.status == "completed") == bindparam("well", type_=Boolean)
+    over = update(Job).where(Job.id == bindparam("settled_id"), Job.status.in_(ENDED), alike)
     ended = over.values(due_at=None, settled_at=soon(0)).returning(Job.id, Job.status).cte("ended")
     behind = update(Job).where(
         func.cardinality(Job.upstream) > 0, Job.upstream.contains(array([ended.c.id])), ended.c.status == "completed",

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import psycopg2
-from sqlalchemy import make_url
 
-from db.lifeline import lifeline
-from settings import settings
+from db.base import ARGUMENTS
+from db.lifeline import address, lifeline
 
 #: The channel on which each event's job id comes.
 JOBS_CHANNEL = "packshot_jobs"
@@ -17,8 +16,7 @@ JOBS_CHANNEL = "packshot_jobs"
 def connect(*channels: str) -> Any:
     """Open a connection of its own: a pooled one would be handed to somebody else. Raises psycopg2.Error."""
     lifeline.must_answer()
-    url = make_url(settings().database_url.get_secret_value()).set(drivername="postgresql")
-    connection = psycopg2.connect(url.render_as_string(hide_password=False), connect_timeout=2)
+    connection = psycopg2.connect(address(), **ARGUMENTS)
     connection.autocommit = True
     with lifeline.holding(connection), connection.cursor() as cursor:
         for channel in channels:

@@ -10,11 +10,13 @@ from uuid import UUID, uuid4
 from sqlalchemy import (
     JSON,
     BigInteger,
+    CursorResult,
     ForeignKey,
     Identity,
     Index,
     SmallInteger,
     Update,
+    delete,
     func,
     insert,
     select,
@@ -34,6 +36,9 @@ DEFAULT = UUID(int=0)
 
 #: Receivers that there can be: each hears of every end, so each costs a row for every job.
 MOST = 50
+
+#: Deliveries that are deleted at once with their receiver.
+BATCH = 1000
 
 #: Bytes of a secret; the specification asks for 24 to 64.
 SECRET_BYTES = 32
@@ -105,6 +110,8 @@ class Delivery(Base):
     type: Mapped[str]
     job_id: Mapped[UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     flow_id: Mapped[UUID | None] = mapped_column(ForeignKey("flows.id", ondelete="CASCADE"))
+    #: Grows with what happens to one job or flow, whose row is locked for each; NULL for those before there was one.
+    seq: Mapped[int | None] = mapped_column(BigInteger, server_default=text("nextval('deliveries_seq'::regclass)"))
     #: pending, delivered or failed.
     status: Mapped[str] = mapped_column(default="pending", server_default="pending")
     #: How often somebody set out to send it; what came of each.
@@ -162,10 +169,15 @@ def show_one(receiver_id: UUID) -> dict[str, Any]:
 
 def find(session: Session, receiver_id: UUID, *, lock: bool = False) -> Receiver:
     """Find one. Raises WebhookNotFound."""
-    found = session.get(Receiver, receiver_id, with_for_update={"key_share": True} if lock else None)
+    found = hold(session, receiver_id) if lock else session.get(Receiver, receiver_id)
     if found is None:
         raise WebhookNotFound
     return found
+
+
+def hold(session: Session, receiver_id: UUID) -> Receiver | None:
+    """Lock a receiver, if it is there: before its deliveries, as all do who lock both, or they wait in a circle."""
+    return session.get(Receiver, receiver_id, with_for_update={"key_share": True})
 
 
 def change(receiver_id: UUID, wanted: Change, host: str | None) -> dict[str, Any]:
@@ -197,9 +209,23 @@ def rotate(receiver_id: UUID, overlap_s: int) -> dict[str, Any]:
 
 
 def remove(receiver_id: UUID) -> None:
-    """Forget a receiver, and what it was told. Raises WebhookNotFound."""
+    """Forget a receiver, and what it was told: first of all, it is told no more. Raises WebhookNotFound."""
     with transaction() as session:
-        session.delete(find(session, receiver_id))
+        find(session, receiver_id, lock=True).enabled = False
+    while forget_told(receiver_id) == BATCH:
+        continue
+    with transaction() as session:
+        session.delete(find(session, receiver_id, lock=True))
+
+
+def forget_told(receiver_id: UUID) -> int:
+    """Forget a little of what a receiver was told, as all of it may take minutes. Returns how much."""
+    some = select(Delivery.id).where(Delivery.receiver_id == receiver_id).limit(BATCH)
+    forgotten = delete(Delivery).where(Delivery.id.in_(some)).execution_options(synchronize_session=False)
+    with transaction() as session:
+        find(session, receiver_id, lock=True)
+        done: CursorResult[Any] = session.execute(forgotten)  # type: ignore[assignment]  # a deletion's result counts its rows
+        return done.rowcount
 
 
 def disable(session: Session, receiver_id: UUID, why: str) -> None:

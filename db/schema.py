@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import OperationalError
 
-from db.base import engine, reachable
+from db.base import engine, reachable, told
 
 logger = logging.getLogger(__name__)
 
@@ -29,13 +29,13 @@ def config() -> Config:
 
 
 def upgrade(revision: str = "head") -> None:
-    """Apply the migrations that are missing, all or none of them; the house may go on meanwhile."""
+    """Apply the migrations that are missing, one after the other; the house may go on meanwhile."""
     for pause_s in PAUSES_S:
         try:
             return command.upgrade(config(), revision)
         except OperationalError as error:
             if getattr(error.orig, "pgcode", None) not in IN_THE_WAY:
-                raise
+                raise told(error) from error
             logger.warning("the migration stood in the way of the house, and is tried again: %s", error.orig)
             engine().dispose()  # with it goes the lock that keeps other deployments out
             sleep(pause_s)

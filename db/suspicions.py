@@ -18,6 +18,8 @@ LATE_OUTCOME = "late_outcome"
 #: A remote says that an attempt was at work which was given up for a new one.
 LOST_ATTEMPT_RAN = "lost_attempt_ran"
 
+KINDS = (SECOND_REMOTE_ID, LATE_OUTCOME, LOST_ATTEMPT_RAN)
+
 
 class Suspicion(Base):
     """A sign that something was paid twice. It outlives its job."""

@@ -1,43 +1,49 @@
-"""What the jobs of a time took and cost, added up by day, tool, flow, kind of GPU, or status."""
+"""What the jobs of a time took and cost, added up by day, tool, flow, key, or status."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Row, Select, Text, and_, cast, func, select
 
+from db.api_keys import ApiKey
 from db.base import engine, reachable
 from db.jobs import Job
 
-#: By what it can be added up. Days are those of UTC.
-GROUPS: dict[str, Any] = {
-    "day": func.to_char(func.timezone("UTC", Job.ended_at), "YYYY-MM-DD"),
-    "tool": Job.tool,
-    "flow": cast(Job.flow_id, Text),
-    "status": Job.status,
-    "key": cast(Job.key_id, Text),
+#: By what it can be added up, and what a row then tells of it. Days are those of UTC; a key goes by its prefix.
+GROUPS: dict[str, dict[str, Any]] = {
+    "day": {"day": func.to_char(func.timezone("UTC", Job.ended_at), "YYYY-MM-DD")},
+    "tool": {"tool": Job.tool},
+    "flow": {"flow": cast(Job.flow_id, Text)},
+    "status": {"status": Job.status},
+    "key": {"key": ApiKey.prefix, "key_name": ApiKey.name},
 }
 
 #: Rows of an answer: whoever has more asks for a shorter time.
 MOST_ROWS = 1000
 
 
-def read(by: Sequence[str], since: datetime, until: datetime) -> dict[str, Any]:
-    """Add up what ended from `since` until before `until`: `{data, total, cut}`, the newest or dearest first."""
-    wanted = and_(Job.ended_at >= since, Job.ended_at < until)
-    groups = [GROUPS[name].label(f"by_{name}") for name in by]
-    added = select(*groups, *sums()).where(wanted).group_by(*groups)
+def read(by: Sequence[str], since: datetime, until: datetime, key_id: UUID | None = None) -> dict[str, Any]:
+    """Add up what ended from `since` until before `until`, of one key or of all: `{data, total, cut}`.
+
+    The newest or dearest comes first.
+    """
+    wanted = and_(Job.ended_at >= since, Job.ended_at < until, *([Job.key_id == key_id] if key_id else []))
+    told = {name: column for group in by for name, column in GROUPS[group].items()}
+    groups = [column.label(f"by_{name}") for name, column in told.items()]
+    added = select(*groups, *sums()).outerjoin_from(Job, ApiKey, ApiKey.id == Job.key_id).where(wanted)
     with reachable(), engine().connect() as connection:
-        rows = connection.execute(ordered(added, by).limit(MOST_ROWS + 1)).all()
+        rows = connection.execute(ordered(added.group_by(*groups), told).limit(MOST_ROWS + 1)).all()
         total = connection.execute(select(*sums()).where(wanted)).one()
-    data = [{**dict(zip(by, row, strict=False)), **show(row)} for row in rows[:MOST_ROWS]]
+    data = [{**dict(zip(told, row, strict=False)), **show(row)} for row in rows[:MOST_ROWS]]
     return {"data": data, "total": show(total), "cut": len(rows) > MOST_ROWS}
 
 
-def ordered(added: Select[Any], by: Sequence[str]) -> Select[Any]:
+def ordered(added: Select[Any], told: dict[str, Any]) -> Select[Any]:
     """Put the newest day first, and of one day what took the longest on a GPU."""
-    day = [GROUPS["day"].desc()] if "day" in by else []
-    return added.order_by(*day, func.sum(Job.gpu_seconds).desc(), *(GROUPS[name] for name in by))
+    day = [told["day"].desc()] if "day" in told else []
+    return added.order_by(*day, func.sum(Job.gpu_seconds).desc(), *told.values())
 
 
 def sums() -> list[Any]:

@@ -1,9 +1,12 @@
 """The `packshot` command."""
 # ruff: noqa: PLC0415 - each part imports what it needs when it is called, so that `up` stays small while it runs
 
+import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 from pydantic import ValidationError
@@ -22,23 +25,44 @@ class Plain(click.Group):
         try:
             return super().invoke(ctx)
         except ToolError as problem:
-            raise click.ClickException(str(problem)) from problem
+            raise click.ClickException(f"{problem}{advice()}") from problem
         except ValidationError as problem:
             if problem.title != Settings.__name__:
                 raise
             raise click.ClickException(unset(problem)) from problem
 
 
+def advice() -> str:
+    """Say which database was asked, if it was its absence that ended the command."""
+    from db.lifeline import lifeline
+
+    if not lifeline.outage:
+        return ""
+    parts = urlsplit(settings().database_url.get_secret_value())
+    asked = f" It was looked for at {parts.hostname}:{parts.port or 5432}"
+    if os.environ.get("DATABASE_URL"):
+        return f"{asked}, where DATABASE_URL leads: see that it runs there, or correct that."
+    return f"{asked}, as DATABASE_URL is not set: make up's house is reached after set -a; . {data_dir()}/env; set +a"
+
+
 def unset(problem: ValidationError) -> str:
     """Say which settings are wrong."""
-    named = [[".".join(map(str, error["loc"])).upper(), error["msg"]] for error in problem.errors()]
+    named = [
+        [".".join(map(str, error["loc"])).upper(), error["msg"].removeprefix("Value error, ")]
+        for error in problem.errors()
+    ]
     wrong = [": ".join(part for part in parts if part) for parts in named]  # what is wrong with two has no name
     return "The environment has settings that we cannot use:\n  " + "\n  ".join(wrong)
 
 
 @click.group(cls=Plain)
 def main() -> None:
-    """Packshot: composable GPU tools for product imagery, on your own machine."""
+    """Packshot: composable GPU tools for product imagery, on your own machine.
+
+    Begin with `packshot demo`, which shows it all, or with `packshot up`, which keeps it running.
+    """
+    # What goes wrong is told in a sentence. Programs that go on say where they log to; others have no log.
+    logging.lastResort = logging.NullHandler()
 
 
 main.add_command(keys)
@@ -46,7 +70,10 @@ main.add_command(keys)
 
 @main.command()
 def up() -> None:
-    """Run everything in this terminal: servers, workers, watcher, API, Flower."""
+    """Run the whole house in this terminal, until Ctrl-C.
+
+    That is servers, workers, watcher, API and Flower; a server that the environment names is used instead of ours.
+    """
     from embedded.up import up as run
 
     sys.exit(run(data_dir(), wishes()))
@@ -63,7 +90,10 @@ def watch() -> None:
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def flower(arguments: tuple[str, ...]) -> None:
-    """Run Flower with its ARGUMENTS, as --port=5555; it needs FLOWER_BASIC_AUTH, and only looks on."""
+    """Run Flower, which shows workers and tasks.
+
+    It takes Flower's own ARGUMENTS, as --port=5555; it needs FLOWER_BASIC_AUTH=user:password, and only looks on.
+    """
     from embedded.flower import run
 
     run(arguments)
@@ -71,7 +101,10 @@ def flower(arguments: tuple[str, ...]) -> None:
 
 @main.command()
 def migrate() -> None:
-    """Bring the database and the bucket to what the code expects; with AUTH=keys, make the first key."""
+    """Bring the database and the bucket up to date.
+
+    With AUTH=keys it makes the first key, too, and prints it.
+    """
     from db import api_keys, schema
     from storage.bucket import bucket
 
@@ -99,12 +132,15 @@ def doctor(*, production: bool) -> None:
 
 
 @main.command()
-@click.option("--photos", help="Folder with 1 to 20 photos of your own product (PNG, JPEG or WebP).", type=Path)
+@click.option("--photos", help="Folder with 4 to 20 photos of your own product (PNG, JPEG or WebP).", type=Path)
 @click.option("--name", help="What your product is called; without it, the folder's name.")
 @click.option("--small", is_flag=True, help="Small pictures and a short video: quicker, for slow machines.")
 @click.option("--out", default="var/demo", help="Folder for all that is made.", show_default=True, type=Path)
 def demo(*, photos: Path | None, name: str | None, small: bool, out: Path) -> None:
-    """Show all six tools at work on photos of a product: on ours, or on your own."""
+    """Show all six tools at work on photos of a product.
+
+    On photos of ours, or with --photos on your own.
+    """
     from embedded import demo_photos
     from embedded.demo import run
 
@@ -117,7 +153,10 @@ def demo(*, photos: Path | None, name: str | None, small: bool, out: Path) -> No
 @main.command()
 @click.argument("tools", nargs=-1)
 def models(tools: tuple[str, ...]) -> None:
-    """Say which models and nodes ENGINE=gpu needs for TOOLS (all if left out), and under which terms."""
+    """Say which models and nodes ENGINE=gpu needs.
+
+    For TOOLS, or for all if left out; with their sizes, and the terms of their licences.
+    """
     from embedded.models import describe
     from gpu_handlers.comfyui.manifest import known_tools
 
@@ -132,7 +171,13 @@ def webhooks() -> None:
 
 
 @webhooks.command()
-@click.option("--port", default=9797, show_default=True, help="Where to listen, on this machine; 0 picks a free one.")
+@click.option(
+    "--port",
+    default=9797,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Where to listen, on this machine; 0 picks a free one.",
+)
 @click.option("--secret", envvar="WEBHOOK_SECRET", help="Better as WEBHOOK_SECRET: everybody can see arguments.")
 @click.option("--keep", help="Folder for what comes: <id>.body and <id>.headers.", type=Path)
 @click.option("--count", help="End after so many.", type=click.IntRange(1))
@@ -148,7 +193,10 @@ def listen(*, port: int, secret: str | None, keep: Path | None, count: int | Non
 @click.option("--min", "fewest", type=click.IntRange(0), help="Workers that always run, and are always paid for.")
 @click.option("--max", "most", type=click.IntRange(0), help="Workers that may run at once; 0 stops the endpoint.")
 def endpoints(tools: tuple[str, ...], fewest: int | None, most: int | None) -> None:
-    """Show how many workers RunPod may run for TOOLS (all if left out); with --min or --max, change that."""
+    """Show or set how many workers RunPod may run.
+
+    For TOOLS, or for all if left out; it changes nothing without --min or --max.
+    """
     from embedded.endpoints import scale
 
     if not tools and (fewest, most) != (None, None):

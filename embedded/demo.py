@@ -78,7 +78,7 @@ def play(stage: Stage, report: Report, script: Script) -> int:
         with report.whole():
             run_all(stage, report, script)
     except ToolError as problem:
-        where = f"Look into the logs in {stage.house.logs}, or ask packshot doctor."
+        where = f"Look into the logs in {stage.house.logs}, or ask .venv/bin/packshot doctor."
         report.screen.say(f"\n{report.failed()}{problem}\n\n{where}")
         return 1
     demo_end.show(report, time.monotonic() - begun, next_steps(stage))
@@ -107,7 +107,7 @@ def next_steps(stage: Stage) -> list[tuple[str, str]]:
     """Say what a stranger can do next."""
     stays = [] if stage.joined else [("make up", "run the house until Ctrl-C; then:")]
     return [
-        ("make demo PHOTOS=DIR", "the same with 1 to 20 photos of your own"),
+        ("make demo PHOTOS=DIR", "the same with 4 to 20 photos of your own"),
         *stays,
         (f"{stage.address('api')}/docs", "try the API in the browser"),
         (stage.address("flower"), "look on in Flower: user packshot,"),
@@ -145,6 +145,6 @@ def join(data: Path, screen: Screen) -> Stage:
     until = time.monotonic() + PATIENCE_S
     while not healthy(house.ports["api"]):
         if time.monotonic() > until:
-            raise Unavailable(f"{stage.address('api')} does not answer: packshot doctor says more.")
+            raise Unavailable(f"{stage.address('api')} does not answer: .venv/bin/packshot doctor says more.")
         time.sleep(0.2)
     return stage

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from sqlalchemy.exc import ProgrammingError
 
 from db import suspicions
-from embedded import postgres, seaweed, valkey
+from embedded import endpoints, locks, postgres, seaweed, valkey
 from embedded.house import REPLACED_BY, House
 from embedded.ports import HOST, is_free
 from settings import settings
@@ -155,7 +155,11 @@ def external() -> Iterator[Finding]:
         if url := os.environ.get(variable):
             parts = urlsplit(url)
             host, port = parts.hostname or HOST, parts.port or standard.get(parts.scheme, 5432)
-            yield reach(variable, host, port)
+            found = reach(variable, host, port)
+            yield found
+            if found.ok and parts.hostname and variable in locks.TRIED:
+                opens, cure = locks.TRIED[variable]
+                yield lock(variable, host, cure, opened=opens(url))
 
 
 def reach(variable: str, host: str, port: int) -> Finding:
@@ -167,6 +171,16 @@ def reach(variable: str, host: str, port: int) -> Finding:
             variable, ok=False, words=f"{host}:{port} cannot be reached ({no}): start it, or unset {variable}."
         )
     return Finding(variable, ok=True, words=f"{host}:{port} answers")
+
+
+def lock(variable: str, host: str, cure: str, *, opened: bool) -> Finding:
+    """Say who gets in there; what has no password may be reached from this machine alone."""
+    if not opened:
+        return Finding(variable, ok=True, words="lets nobody in without the password")
+    if locks.is_here(host):
+        return Finding(variable, ok=True, words="lets in whoever is on this machine: it has no password")
+    words = f"{host} lets in whoever reaches it, without a password: give it one ({cure}), and {variable} the same."
+    return Finding(variable, ok=False, words=words)
 
 
 def paid_twice(data: Path) -> Iterator[Finding]:
@@ -201,9 +215,11 @@ def runpod() -> Iterator[Finding]:
         if tool not in catalog.TOOLS:
             yield Finding("runpod", ok=False, words=f"there is no tool {tool}: correct RUNPOD_ENDPOINTS.")
             continue
-        match wire.wait(endpoint.health(name)):
-            case {"jobs": jobs, "workers": workers}:
-                yield Finding("runpod", ok=True, words=f"{tool} on {name}: workers {workers}, jobs {jobs}"[:150])
-            case reply:
-                words = f"{tool} on {name}: {reply}; look at RUNPOD_ENDPOINTS and RUNPOD_API_KEY."
-                yield Finding("runpod", ok=False, words=words)
+        try:
+            said = endpoints.told(name, wire.wait(endpoint.health(name)))
+        except Unavailable as error:
+            yield Finding("runpod", ok=False, words=f"{tool}: {error}")
+        else:
+            words = f"{tool} on {name}: workers {said.get('workers')}, jobs {said.get('jobs')}"
+            yield Finding("runpod", ok=True, words=words[:150])
+    wire.close()

@@ -13,7 +13,7 @@ def scale(tools: Sequence[str], wanted: Mapping[str, int | None]) -> Iterator[st
     known = settings().endpoints
     if not known:
         raise InvalidInput("No tool is done at RunPod: name its endpoints in RUNPOD_ENDPOINTS.")
-    if unknown := next((tool for tool in tools if tool not in known), None):
+    if (unknown := next((tool for tool in tools if tool not in known), None)) is not None:
         raise InvalidInput(f"{unknown} is not done at RunPod: RUNPOD_ENDPOINTS names {', '.join(known)}.")
     changes = {name: number for name, number in wanted.items() if number is not None}
     try:

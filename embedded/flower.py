@@ -1,5 +1,6 @@
 """`packshot flower`: Flower, which starts with a password alone, and only looks on."""
 
+import logging
 import os
 import re
 from collections.abc import Sequence
@@ -21,11 +22,14 @@ def run(arguments: Sequence[str]) -> None:
     """Run Flower until it is ended. Raises InvalidInput if anybody could come in."""
     check(os.environ.get("FLOWER_BASIC_AUTH", ""), arguments)
     leave_out(UNGUARDED)
-    if settings().flower_control == "off":
+    looks_on = settings().flower_control == "off"
+    if looks_on:
         leave_out(ORDERS)
     from tasks.app import app  # noqa: PLC0415 - only who may start pays for it
 
-    app.start(["flower", *arguments])
+    logging.getLogger().handlers.clear()  # the command's own says nothing; with any there, Flower would add none
+    # Read-only, it shows no buttons; what they ask for is taken away as well, as a button is not the only way to ask.
+    app.start(["flower", *(["--read-only"] if looks_on else []), *arguments])
 
 
 def check(users: str, arguments: Sequence[str]) -> None:

@@ -16,6 +16,9 @@ from tools.errors import Unavailable
 #: Which variable replaces which server.
 REPLACED_BY = {"valkey": "REDIS_URL", "postgres": "DATABASE_URL", "seaweedfs": "S3_ENDPOINT_URL"}
 
+#: What opens a bucket.
+BUCKET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
 NAMES = ("valkey", "postgres", *seaweed.PORTS, "api", "flower", "metrics", "api_metrics")
 
 
@@ -33,8 +36,10 @@ class House:
         return self.data / "log"
 
     def env(self, given: Mapping[str, str]) -> dict[str, str]:
-        """Say where everything is, as environment variables; what is given wins."""
-        return {**self.defaults(given), **{name: value for name, value in given.items() if value}}
+        """Say where everything is, as environment variables; what is given wins, but for keys of another bucket."""
+        own = self.defaults(given)
+        keys = {name: own[name] for name in BUCKET_KEYS if name in own}  # a shell may have those of Amazon's
+        return {**own, **{name: value for name, value in given.items() if value}, **keys}
 
     def defaults(self, given: Mapping[str, str]) -> dict[str, str]:
         """Say where our own servers are reached."""
@@ -45,8 +50,7 @@ class House:
         }
         if not given.get("S3_ENDPOINT_URL"):
             said["S3_ENDPOINT_URL"] = f"http://{HOST}:{self.ports['s3']}"
-            said["AWS_ACCESS_KEY_ID"] = "packshot"
-            said["AWS_SECRET_ACCESS_KEY"] = self.secrets["s3"]
+            said |= zip(BUCKET_KEYS, ("packshot", self.secrets["s3"]), strict=True)
         return said
 
 

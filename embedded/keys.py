@@ -8,7 +8,7 @@ from tools.allowance import SCOPES, Allowance
 
 @click.group()
 def keys() -> None:
-    """Make, list and revoke the keys that the API wants with AUTH=keys."""
+    """Make, list and revoke API keys, which AUTH=keys asks for."""
 
 
 @keys.command()
@@ -27,7 +27,10 @@ def create(
     *, name: str, scopes: tuple[str, ...], days: int | None, jobs_in_flight: int | None,
     gpu_seconds_per_day: float | None, money_per_month: float | None,
 ) -> None:  # fmt: skip
-    """Make a key called NAME and print it: this once, as only its hash is kept."""
+    """Make a key called NAME, and print it this once.
+
+    Only its hash is kept. Without bounds it may do as much as it likes.
+    """
     from db import api_keys
     from settings import settings
 
@@ -41,29 +44,37 @@ def create(
 
 @keys.command("list")
 def list_keys() -> None:
-    """Show all keys, but for the part that opens: their prefix, scopes, bounds, and what they have used."""
+    """Show all keys, and what each has used.
+
+    Of a key only the prefix is shown, with its name, its scopes and its bounds.
+    """
     from db import api_keys
+    from settings import settings
 
     for key, usage in api_keys.show_all():
-        bounds = [
-            f"{usage.in_flight} of {bound(key.jobs_in_flight)} jobs under way",
-            f"{usage.day_s:g} of {bound(key.gpu_seconds_per_day)} GPU seconds today",
-            f"{bound(key.money_per_month)} to spend a month",
+        used = [
+            tell(usage.in_flight, key.jobs_in_flight, "jobs under way"),
+            tell(usage.day_s, key.gpu_seconds_per_day, "GPU seconds today"),
         ]
+        if key.money_per_month is not None:
+            used.append(tell(usage.month_s * settings().second_price, key.money_per_month, "US dollars this month"))
         end = f"until {key.expires_at:%Y-%m-%d %H:%M} UTC" if key.expires_at else "until revoked"
         state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M} UTC" if key.revoked_at else end
-        click.echo(f"{key.prefix}  {key.name}  {','.join(key.scopes)}  {state}  {'; '.join(bounds)}")
+        click.echo(f"{key.prefix}  {key.name}  {','.join(key.scopes)}  {state}  {'; '.join(used)}")
 
 
-def bound(most: float | None) -> str:
-    """Write a bound down."""
-    return "any number" if most is None else f"{most:g}"
+def tell(used: float, most: float | None, what: str) -> str:
+    """Tell how much was used, and of how much if there is a bound."""
+    return f"{round(used, 2):g}{'' if most is None else f' of {most:g}'} {what}"
 
 
 @keys.command()
 @click.argument("prefix")
 def revoke(prefix: str) -> None:
-    """Make the key with this PREFIX worthless, within five seconds."""
+    """Make the key with this PREFIX worthless.
+
+    It is refused within five seconds. `packshot keys list` shows the prefixes.
+    """
     from db import api_keys
 
     api_keys.revoke(prefix)

@@ -10,6 +10,7 @@ from typing import Any
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from embedded.ports import HOST
+from tools.errors import InvalidInput
 
 #: The largest body that is read, in bytes: ours are never as large.
 LARGEST = 256 * 1024
@@ -24,6 +25,8 @@ class Listener(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, port: int, secret: str | None, keep: Path | None, say: Callable[[str], None]) -> None:
+        if keep:
+            keep.mkdir(parents=True, exist_ok=True)
         super().__init__((HOST, port), Hearing)
         self.signed = Webhook(secret) if secret else None
         self.keep, self.say = keep, say
@@ -83,15 +86,24 @@ def read_type(body: bytes) -> str:
 def write(folder: Path, name: str, headers: Mapping[str, str], body: bytes) -> None:
     """Keep a delivery as it came: `<id>.body`, and `<id>.headers` in the form that curl reads."""
     safe = "".join(letter for letter in name if letter.isalnum() or letter in "_-") or "unnamed"
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{safe}.body").write_bytes(body)
     told = [f"{key}: {value}\n" for key, value in headers.items() if key.startswith("webhook-")]
     (folder / f"{safe}.headers").write_text("".join(told))
 
 
+def opened(port: int, secret: str | None, keep: Path | None, say: Callable[[str], None]) -> Listener:
+    """Open a listener, or say what is in its way."""
+    try:
+        return Listener(port, secret, keep, say)
+    except ValueError as no:
+        raise InvalidInput(f"WEBHOOK_SECRET is no secret of ours ({no}): they begin with whsec_.") from no
+    except OSError as no:
+        raise InvalidInput(f"{no.filename or f'Port {port}'} is not to be had ({no.strerror}): name another.") from no
+
+
 def listen(port: int, secret: str | None, keep: Path | None, count: int | None, say: Callable[[str], None]) -> None:
-    """Listen until so many have come, or somebody interrupts."""
-    listener = Listener(port, secret, keep, say)
+    """Listen until so many have come, or somebody interrupts. Raises InvalidInput for what would fail later on."""
+    listener = opened(port, secret, keep, say)
     say(f"Listening on http://{HOST}:{listener.server_port}/ ; the house needs WEBHOOK_HOSTS={HOST} to send here.")
     serving = Thread(target=listener.serve_forever, args=(0.05,), daemon=True)
     serving.start()

@@ -28,15 +28,17 @@ class Wishes:
 def choose(names: tuple[str, ...], kept: Path, wishes: Wishes) -> dict[str, int]:
     """Give each name a free port: the one it had, else the preferred one, else any; and write them down in `kept`."""
     for name, port in wishes.fixed.items():
-        if not is_free(port):
+        if list(wishes.fixed.values()).count(port) > 1 or not is_free(port):
             raise Unavailable(
                 f"Port {port} is taken: end what uses it, or set {name.upper()}_PORT to another, or to 0."
             )
     had: dict[str, int] = json.loads(kept.read_text()) if kept.exists() else {}
-    chosen: dict[str, int] = {}
+    chosen = dict(wishes.fixed)
     for name in names:
-        wished = (wishes.fixed.get(name, 0), had.get(name, 0), wishes.preferred.get(name, 0))
-        chosen[name] = next((port for port in wished if port and is_free(port)), 0) or any_free(set(chosen.values()))
+        if name not in chosen:
+            taken, wished = set(chosen.values()), (had.get(name, 0), wishes.preferred.get(name, 0))
+            free = (port for port in wished if port and port not in taken and is_free(port))
+            chosen[name] = next(free, 0) or any_free(taken)
     kept.write_text(json.dumps(chosen, indent=2) + "\n")
     return chosen
 

@@ -69,8 +69,6 @@ def settle(data: Path, state: Path = STATE) -> Cluster:
     if os.geteuid() != 0:
         return Cluster(data / "postgres", installed(), None)
     where = home(data, state)
-    where.mkdir(parents=True, exist_ok=True)
-    where.chmod(0o711)
     nobody = pwd.getpwnam("nobody")
     owner = Owner(nobody.pw_uid, nobody.pw_gid)
     return Cluster(where / "postgres", reachable(installed(), where, owner), owner)
@@ -83,14 +81,23 @@ def home(data: Path, state: Path) -> Path:
     """
     link = data / "postgres-home"
     if link.is_symlink():
-        return link.readlink()
+        return open_up_new(link.readlink())
     if is_open(data):
         return data
     if (data / "postgres").exists():
         raise Unavailable(f"PostgreSQL's user can no longer pass through to {data}: chmod o+x it and what is above it.")
-    state.mkdir(parents=True, exist_ok=True, mode=0o711)
-    link.symlink_to(tempfile.mkdtemp(dir=state))
-    return link.readlink()
+    made = Path(tempfile.mkdtemp(dir=open_up_new(state)))
+    made.chmod(0o711)
+    link.symlink_to(made)
+    return made
+
+
+def open_up_new(folder: Path) -> Path:
+    """Make a folder that every user may pass through to, unless it is there: then its mode is somebody's choice."""
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        folder.chmod(0o711)
+    return folder
 
 
 def installed() -> Path:

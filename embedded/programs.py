@@ -10,12 +10,16 @@ from pathlib import Path
 from embedded.child import Child, at_once
 from embedded.house import House
 from embedded.ports import HOST
+from settings import Settings
 
 #: Seconds that a worker may need for the task that it has begun; the second Ctrl-C does not wait.
 LAST_TASK_S = 600
 
 #: Who tells Prometheus something, and the name of the port: the watcher of the whole house, the API of itself.
 METERED = {"watch": "metrics", "api": "api_metrics"}
+
+#: Where models are looked for unless somebody says it.
+MODELS = Settings.model_fields["models_dir"].default
 
 #: How the main worker runs.
 MAIN = ("-P", "threads", "-c", "16", "--without-gossip", "--without-mingle")
@@ -59,6 +63,7 @@ def surroundings(house: House, given: Mapping[str, str]) -> dict[str, str]:
         "FLOWER_PORT": str(house.ports["flower"]),
         "FLOWER_URL": given.get("FLOWER_URL") or f"http://{HOST}:{house.ports['flower']}",
         "FLOWER_BASIC_AUTH": f"packshot:{house.secrets['flower']}",  # not as an argument: everybody can see those
+        "MODELS_DIR": str(Path(given.get("MODELS_DIR") or MODELS).absolute()),  # they stand elsewhere than the user
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "",  # where it is set, each process would compile the whole house anew
         "PYTHONWARNINGS": "ignore:You're running the worker",  # as root, which nobody can change in a container
@@ -69,8 +74,9 @@ def surroundings(house: House, given: Mapping[str, str]) -> dict[str, str]:
 def gunicorn(port: int) -> list[str]:
     """Serve the API: a parked thread costs little, and waiting callers each need one."""
     return [
-        "api.app:create_app()", f"--bind={HOST}:{port}", "--worker-class=gthread", "--workers=1", "--threads=400",
-        "--worker-connections=2000", "--timeout=120", "--graceful-timeout=10", "--keep-alive=75", "--no-control-socket",
+        "api.app:create_app()", f"--bind={HOST}:{port}", "--worker-class=api.reception.Reception", "--workers=1",
+        "--threads=400", "--worker-connections=2000", "--timeout=120", "--graceful-timeout=10", "--keep-alive=75",
+        "--no-control-socket",
     ]  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """`packshot up`: the whole house in one terminal."""
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -27,7 +28,7 @@ What to do next:
   1. Open {api}/docs and try a tool in the browser.
   2. See all six tools at work in this house, from a second terminal:
        make demo                  on the photos that we ship
-       make demo PHOTOS=folder    on 1 to 20 photos of your own
+       make demo PHOTOS=folder    on 4 to 20 photos of your own
   3. Do it by hand, as "One flow by curl" in README.md:
        B={api}
      A Python or celery of yours reaches this house after
@@ -37,9 +38,15 @@ What to do next:
 Ctrl-C stops it as soon as the running tasks are done, a second Ctrl-C at once.
 """
 
-#: How the lines begin that stay in the log file: SeaweedFS tells of workers that we do not run, and Flower of
-#: questions that ours were too new to answer.
-CHATTER = {"seaweedfs": ("I", "W"), "flower": ("[W",)}
+#: Lines that stay in the log file, as they would frighten without need: SeaweedFS tells of workers that we do not run,
+#: and of a Ctrl-C that is ours; Flower of questions that ours were too new to answer; PostgreSQL of being asked whether
+#: it is up yet; Valkey of snapshots that it does not make.
+CHATTER = {
+    "seaweedfs": re.compile(r"[IW]|\s*Press Ctrl"),
+    "flower": re.compile(r"\[W"),
+    "postgres": re.compile(r".*FATAL:  the database system is starting up"),
+    "valkey": re.compile(r".*WARNING Memory overcommit"),
+}
 
 
 def up(data: Path, wishes: Wishes) -> int:
@@ -48,17 +55,17 @@ def up(data: Path, wishes: Wishes) -> int:
     with lived_in(data, wishes) as house:
         children = (*servers(house, given), *programs(house, given))
         write_env(house, given)
-        return run(children, house.data, screen(), lambda: show(table(house)))
+        return run(children, house.data, screen(), lambda: show(table(house, shown=sys.stdout.isatty())))
 
 
-def table(house: House) -> str:
-    """Say where everything is."""
+def table(house: House, *, shown: bool) -> str:
+    """Say where everything is, and Flower's password to who sits before a terminal: what goes elsewhere is kept."""
     return TABLE.format(
         api=f"http://{HOST}:{house.ports['api']}",
         flower=f"http://{HOST}:{house.ports['flower']}",
         metrics=f"http://{HOST}:{house.ports['metrics']}",
         api_metrics=f"http://{HOST}:{house.ports['api_metrics']}",
-        password=house.secrets["flower"],
+        password=house.secrets["flower"] if shown else f"in {house.data / 'secrets.json'}",
         data=house.data,
         logs=house.logs,
         env=house.data / "env",
@@ -79,7 +86,7 @@ def screen() -> Callable[[str, str], None]:
     places: dict[str, int] = {}
 
     def say(name: str, line: str) -> None:
-        if not line.startswith(CHATTER.get(name, ())):
+        if not (name in CHATTER and CHATTER[name].match(line)):
             show(prefixed(name, line, places.setdefault(name, len(places)), colour=colour))
 
     return say

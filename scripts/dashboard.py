@@ -49,7 +49,8 @@ ROWS: dict[str, Sequence[Graph]] = {
               [("max by (tool, stage) (packshot_jobs)", "{{tool}} {{stage}}")]),
         Graph("Ends", "How many jobs end in a minute, and how.", "short",
               [(f"60 * {rate('packshot_jobs_ended_total', 'tool', 'status')}", "{{tool}} {{status}}")]),
-        Graph("Oldest queued", "A queue that only grows older has too few workers, or none.", "s",
+        Graph("Oldest queued", "What only grows older has too few workers, or none. Without data, nothing is queued.",
+              "s",
               [('max by (tool) (packshot_oldest_seconds{stage="queued"})', "{{tool}}")]),
         Graph("In flight", "Attempts at RunPod and on our own queue.", "short",
               [("max by (tool, remote, state) (packshot_attempts)", "{{tool}} {{remote}} {{state}}")]),
@@ -61,7 +62,9 @@ ROWS: dict[str, Sequence[Graph]] = {
               [(quantile(0.5, "packshot_stage_seconds", "tool", "stage"), "{{tool}} {{stage}}")]),
         Graph("Stages, 95th percentile", "How long the slowest of them are.", "s",
               [(quantile(0.95, "packshot_stage_seconds", "tool", "stage"), "{{tool}} {{stage}}")]),
-        Graph("Watchers", "None for half a minute: start one.", "short", [("max(packshot_watchers)", "watchers")]),
+        Graph("Watchers and PostgreSQL", "Without a watcher nobody tells of the house: that is shown as none.", "short",
+              [("max(packshot_watchers) or vector(0)", "watchers"),
+               ("min(packshot_database_up) or vector(0)", "PostgreSQL answers")]),
     ),
     "GPU and money": (
         Graph("GPU seconds", "In a minute, also of what failed.", "s",
@@ -95,8 +98,8 @@ def make() -> str:
 
 
 def draw(graph: Graph) -> Panel:
-    """Make one panel, a quarter of the width."""
-    panel = Panel().title(graph.title).description(graph.text).unit(graph.unit).datasource(SOURCE).span(6).height(8)
+    """Make one panel, half of the width: a line for each tool and stage needs its legend."""
+    panel = Panel().title(graph.title).description(graph.text).unit(graph.unit).datasource(SOURCE).span(12).height(8)
     legend = VizLegendOptions().display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM)
     panel = panel.legend(legend.show_legend(show_legend=True)).min(0).fill_opacity(8)
     for place, (expression, name) in enumerate(graph.lines):

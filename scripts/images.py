@@ -1,4 +1,4 @@
-"""Does what deploy/Dockerfile does, without Docker: `python -m scripts.images [target …]`.
+"""Does what our Dockerfiles do, without Docker: `python -m scripts.images [target …]`.
 
 For each image it makes an environment from the same lock, copies the same rooms into an empty folder, and there imports
 what the image runs, as the user who runs it would: with nothing of this checkout on the path.
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCKERFILE = ROOT / "deploy/Dockerfile"
+DOCKERFILES = (ROOT / "deploy/Dockerfile", ROOT / ".runpod/Dockerfile")
 
 #: What each image must be able to import, and what it must not have.
 IMPORTS = {
@@ -26,6 +26,8 @@ IMPORTS = {
     "gpu": "import tasks.app, tasks.handle, gpu_handlers.attempt, gpu_handlers.mask.preview",
     "house": "import flower, embedded.production, embedded.endpoints, embedded.flower, tasks.watch, db.schema",
     "s3": "pass",
+    "box": "import tasks.app, tasks.handle, gpu_handlers.attempt, gpu_handlers.mask.gpu; tasks.app.app.finalize()",
+    "handlers": "import runpod, gpu_handlers.entry, gpu_handlers.mask.gpu",
 }
 ROOMS = ("api", "db", "embedded", "gpu_handlers", "storage", "tasks", "tools")
 
@@ -35,12 +37,18 @@ class Stage:
     """One stage of a Dockerfile: what it is made from, and the instructions that matter here."""
 
     name: str
-    base: str
+    #: The stage that it begins as, if that is one of ours.
+    base: "Stage | None" = None
     instructions: list[tuple[str, str]] = field(default_factory=list)
 
     def of(self, word: str) -> list[str]:
         """List what its instructions of a kind say."""
         return [said for kind, said in self.instructions if kind == word]
+
+    @property
+    def line(self) -> "list[Stage]":
+        """The stages that it comes from, and itself."""
+        return [*(self.base.line if self.base else []), self]
 
     @property
     def lock(self) -> str:
@@ -49,32 +57,46 @@ class Stage:
 
     @property
     def packages(self) -> str:
-        """The stage whose packages it takes over."""
-        return next((said.split()[0].partition("=")[2] for said in self.of("COPY") if said.startswith("--from=")), "")
+        """The stage whose packages it has: one that it takes them over from, or one that it comes from."""
+        taken = [said.split()[0].partition("=")[2] for said in self.of("COPY") if said.startswith("--from=")]
+        return next(iter(taken), "") or next(stage.name for stage in reversed(self.line) if stage.lock)
 
     @property
     def copied(self) -> list[tuple[list[str], str]]:
-        """What it copies of ours, and where to."""
-        parts = [said.split() for said in self.of("COPY") if not said.startswith("--from=")]
-        return [(sources, target) for *sources, target in parts]
+        """What it copies of ours, and where to below its working directory."""
+        lines = [said.split() for stage in self.line for said in stage.of("COPY") if not said.startswith("--from=")]
+        return [(sources, target) for *sources, target in lines if not target.startswith("/")]
 
     @property
     def command(self) -> list[str]:
         """What it runs."""
-        return [part for kind in ("ENTRYPOINT", "CMD") for said in self.of(kind) for part in json.loads(said)]
+        return self.starting()
+
+    def starting(self, command: Sequence[str] | None = None) -> list[str]:
+        """Say what runs when somebody gives a command of his own, or none."""
+        own, usual = ([part for said in self.of(kind) for part in json.loads(said)] for kind in ("ENTRYPOINT", "CMD"))
+        return [*own, *(usual if command is None else command)]
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What it tells its programs by the environment."""
+        said = [words for stage in self.line for words in stage.of("ENV")]
+        pairs = (part.partition("=") for words in said for part in shlex.split(words))
+        return {name: value for name, _, value in pairs}
 
 
-def read(dockerfile: Path = DOCKERFILE) -> dict[str, Stage]:
-    """Read the stages of a Dockerfile."""
-    lines = re.sub(r"\\\n", " ", re.sub(r"^\s*#.*\n", "", dockerfile.read_text(), flags=re.MULTILINE)).splitlines()
+def read(*dockerfiles: Path) -> dict[str, Stage]:
+    """Read the stages of Dockerfiles: of these, or of all."""
     stages: dict[str, Stage] = {}
-    for line in filter(str.strip, lines):
-        word, said = line.strip().split(maxsplit=1)
-        if word == "FROM":
-            base, _, name = said.split() if " AS " in said else (said, "", said)
-            stages[name] = Stage(name, base)
-        else:
-            list(stages.values())[-1].instructions.append((word, said))
+    for dockerfile in dockerfiles or DOCKERFILES:
+        text = re.sub(r"^\s*#.*\n", "", dockerfile.read_text(), flags=re.MULTILINE)
+        for line in filter(str.strip, re.sub(r"\\\n", " ", text).splitlines()):
+            word, said = line.strip().split(maxsplit=1)
+            if word == "FROM":
+                base, _, name = said.partition(" AS ")
+                stages[name] = latest = Stage(name, stages.get(base))
+            else:
+                latest.instructions.append((word, said))
     return stages
 
 
@@ -101,7 +123,7 @@ def install(stage: Stage, venv: Path) -> None:
         lock.write_text(picked)
         options.append("--no-deps")
     uv = (sys.executable, "-m", "uv")
-    run(*uv, "venv", "--quiet", str(venv))
+    run(*uv, "venv", "--quiet", "--relocatable", str(venv))  # elsewhere, it lies where the image has it
     run(*uv, "pip", "install", "--quiet", "--python", str(venv), *options, "-r", str(lock))
 
 
@@ -127,14 +149,20 @@ def run(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
 
+def make(stages: dict[str, Stage], name: str, place: Path) -> tuple[Path, Path]:
+    """Make an image's two folders in a place: `app`, with what it has of ours, and `venv`, with its packages."""
+    folder, venv = place / "app", place / "venv"
+    folder.mkdir(parents=True)
+    install(stages[stages[name].packages], venv)
+    lay_out(stages[name], folder)
+    return folder, venv
+
+
 def build(stages: dict[str, Stage], name: str) -> list[str]:
     """Do one image from its first line to its last; gives what is wrong."""
     stage = stages[name]
     with tempfile.TemporaryDirectory(prefix="packshot-image-") as made:
-        folder, venv = Path(made, "app"), Path(made, "venv")
-        folder.mkdir()
-        install(stages[stage.packages], venv)
-        lay_out(stage, folder)
+        folder, venv = make(stages, name, Path(made))
         wrong = list(try_out(stage, folder, [str(venv / "bin/python")]))
         if not (venv / "bin" / stage.command[0]).exists():
             wrong.append(f"{name}: there is no {stage.command[0]} to run {shlex.join(stage.command)}")

@@ -49,7 +49,7 @@ def document() -> dict[str, Any]:
 def write_operation(verb: str, path: str, operation: Schema) -> Iterator[str]:
     """Write one operation: its text, what it takes, and what it answers."""
     yield f"### `{verb.upper()} {path}` {{ #{operation['operationId']} }}"
-    yield operation["description"]
+    yield operation["summary"]
     asked = operation.get("parameters", ())
     if rows := [
         (f"`{each['name']}`", say_type(each["schema"]), each["description"]) for each in asked if each["in"] == "query"

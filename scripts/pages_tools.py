@@ -82,7 +82,7 @@ def write_problems() -> str:
 def list_errors(found: Iterable[type[ToolError]]) -> str:
     """Write a table of errors, each once."""
     rows = (
-        (f"`{error.code}`", str(status_of(error())), "yes" if error.retryable else "", error.__doc__ or "")
+        (f"`{error.code}`", str(status_of(error)), "yes" if error.retryable else "", error.__doc__ or "")
         for error in {error.code: error for error in found}.values()
     )
     return table(("code", "HTTP", "retry helps", "what it says, and mostly more exactly"), rows)

@@ -33,6 +33,7 @@ def told(key: str) -> Generator[None]:
 def in_our_words(key: str, response: Any) -> Exception:
     """Choose the exception for an S3 error response."""
     status, code = response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Code"]
+    said = status if code == str(status) else f"{status} {code}"  # an answer to HEAD has no words
     match status:
         case 404 if code != "NoSuchBucket":
             return FileNotFound(f"There is no file at {key}: check the address, or make the file first.")
@@ -41,7 +42,7 @@ def in_our_words(key: str, response: Any) -> Exception:
         case 416:
             return IndexError(key)
         case _ if status >= SERVER_ERROR or status in PASSING:
-            outage.begin(f"it answers {status} {code}")
-            return StorageFailed(f"The bucket answered {status} {code}: try again soon.")
+            outage.begin(f"it answers {said}")
+            return StorageFailed(f"The bucket answered {said}: try again soon.")
         case _:
-            return StorageRefused(f"The bucket answered {status} {code}: check its name, its keys and their rights.")
+            return StorageRefused(f"The bucket answered {said}: check its name, its keys and their rights.")

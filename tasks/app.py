@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -105,12 +105,19 @@ app.set_default()
 class Sender:
     """Sends the messages of jobs; never raises, since whatever it sends is due in the database anyway."""
 
-    def send(self, job_id: UUID, tool: str, signature: dict[str, Any] | None, queue: str = "main") -> bool:
-        """Send a job's message: its own, if it has one, else a plain one. False if the broker is away."""
+    def send(
+        self, job_id: UUID, tool: str, signature: dict[str, Any] | None, queue: str = "main",
+        given: Mapping[str, Any] | None = None,
+    ) -> bool:  # fmt: skip
+        """Send a job's message: its own, if it has one, else a plain one. False if the broker is away.
+
+        What was `given` is in the job's row; some of it is told for those who look on.
+        """
         if app.doorbell.outage:
             return False
         message = app.signature(signature or {"task": f"tasks.{tool}", "options": {"task_id": str(job_id)}})
-        return self.attempt(lambda: message.apply_async(known=True, queue=queue, ignore_result=False))
+        told: dict[str, Any] = {"kwargsrepr": brief.told(given)} if given else {}
+        return self.attempt(lambda: message.apply_async(known=True, queue=queue, ignore_result=False, **told))
 
     def first_waiting(self, queue: str) -> UUID | None:
         """Read whose message is the next that a worker takes; None if no message waits, or none of a job's."""

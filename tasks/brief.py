@@ -13,8 +13,12 @@ LONGEST, MOST = 24, 3
 def shown(args: Any, kwargs: Any, task_id: str | None) -> dict[str, str]:
     """Say what is shown instead of a message's arguments: first of all where its job is."""
     handed = "".join(f", {shorten(value)}" for value in args or ())
-    told = ", ".join(f"{name}={shorten(value)}" for name, value in (kwargs or {}).items())
-    return {"argsrepr": f"({of_job(task_id)}{handed})", "kwargsrepr": f"{{{told}}}"}
+    return {"argsrepr": f"({of_job(task_id)}{handed})", "kwargsrepr": told(kwargs or {})}
+
+
+def told(given: Mapping[str, Any]) -> str:
+    """Write down what was given by name."""
+    return f"{{{', '.join(f'{name}={shorten(value)}' for name, value in given.items())}}}"
 
 
 def of_job(job_id: object) -> str:

@@ -55,6 +55,7 @@ def remember(app: Celery, message: Message) -> bool:
         CanvasReused: this canvas was sent before.
         Unavailable: the database is down.
     """
+    check_named(message)
     found = plan(app, message)
     own_id = read_id(message.options["task_id"])
     own = found.jobs.get(own_id) if own_id else None
@@ -63,6 +64,15 @@ def remember(app: Celery, message: Message) -> bool:
     if found.jobs:
         intake.remember(list(found.jobs.values()), root=message.root)
     return own is not None
+
+
+def check_named(message: Message) -> None:
+    """Refuse params without a name where a person calls: what stands there is a result of another task."""
+    name = message.name.removeprefix(PREFIX)
+    ours = message.root and message.name.startswith(PREFIX) and name in TOOLS
+    if ours and any(isinstance(given, str | int | float) for given in message.args or ()):
+        example = min(TOOLS[name].params.model_fields.items(), key=lambda field: not field[1].is_required())[0]
+        raise InvalidInput(f"Params of {name} go by name: {name}.delay({example}=…).")
 
 
 def announce(body: Signature, members: Sequence[str]) -> None:

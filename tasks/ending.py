@@ -62,6 +62,8 @@ def finish(session: Session, job: Job | None, found: Found) -> bool:
     if job is None:
         return False
     if job.attempt is None or job.attempt.id != found.attempt_id:
+        if found.meter is None:  # what our own machines took counts, whoever ended it
+            job.charge(found.attempt_id, **asdict(own_meter(found.outcome)))
         if found.outcome.file and found.outcome.file.r2_path != read_file(job.outcome):
             suspicions.suspect(session, found.job_id, found.attempt_id, suspicions.LATE_OUTCOME)
         return False
@@ -167,7 +169,7 @@ def cancel(job_id: UUID) -> None:
 
 def send(job: Job) -> None:
     """Send an ended job's message, so that its canvas goes on."""
-    sender.send(job.id, job.tool, job.signature, "resume")
+    sender.send(job.id, job.tool, job.signature, "resume", job.given)
 
 
 def restore_chord(job: Job) -> None:

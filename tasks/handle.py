@@ -78,10 +78,9 @@ def do(told: dict[str, Any], pulse: "Pulse") -> Outcome:
 
 
 def keep(attempt_id: UUID, outcome: Outcome) -> bool:
-    """Write an outcome into the attempt's row."""
+    """Write an outcome into the attempt's row; False if another attempt has taken over."""
     written = outcome.model_dump(mode="json")
-    insist(lambda: attempts.finish(attempt_id, written), f"the outcome of {attempt_id}")
-    return True
+    return insist(lambda: attempts.finish(attempt_id, written), f"the outcome of {attempt_id}")
 
 
 class Pulse:
@@ -122,4 +121,6 @@ class Pulse:
                 self.stop.set()
         except Unavailable as error:
             logger.debug("no beat for %s: %s", self.attempt_id, error)
+        except Exception:  # without a next beat the attempt would count as lost, and be paid for once more
+            logger.exception("no beat for %s", self.attempt_id)
         return not self.stop.is_set()

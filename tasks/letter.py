@@ -25,7 +25,8 @@ def write(sending: Sending) -> bytes | None:
     data = read(sending)
     if data is None:
         return None
-    told = {"type": sending.type, "timestamp": sending.created_at.astimezone(UTC).isoformat()}
+    happened = sending.created_at.astimezone(UTC).isoformat()
+    told = {"type": sending.type, "timestamp": happened, "seq": sending.seq}
     body = encode({**told, "data": data})
     left_out = []
     for name in [name for name in LEAVE_OUT if data.get(name)]:

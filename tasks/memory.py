@@ -46,7 +46,8 @@ class Memory:
         known = backend.client.get(MARK)
         if known != who or self.missed >= LONG:
             count = rings.ring_again()  # before the mark: if the database is away, the next look shall find it gone
-            logger.warning("Redis %s: %s jobs are sent again", why(known, who), count)
+            level = logging.WARNING if count else logging.INFO  # at the first start of a house nobody need worry
+            logger.log(level, "Redis %s: %s jobs are sent again", why(known, who), count)
             backend.client.set(MARK, who)
         self.missed = 0
 

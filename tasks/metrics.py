@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from db import figures
 from db.figures import Ends, Now
+from db.suspicions import KINDS
 from settings import settings
 from tools.errors import Unavailable
 
@@ -77,7 +78,9 @@ def tell_now(now: Now) -> Iterator[Metric]:
     yield gauge(OLDEST, labels, [(tuple(row[:3]), row[4]) for row in now.open_jobs])
     yield gauge(ATTEMPTS, ["tool", "remote", "state"], [(tuple(row[:3]), row[3]) for row in now.attempts])
     yield gauge(BACKLOG, ["queue"], [((row[0],), row[1]) for row in now.backlog])
-    yield gauge(SUSPICIONS, ["what"], [((row[0],), row[1]) for row in now.suspicions])
+    # A kind of which there is none is told, too: an alarm on its growth would not hear of the first.
+    suspected = {**dict.fromkeys(KINDS, 0), **dict(now.suspicions)}
+    yield gauge(SUSPICIONS, ["what"], [((what,), number) for what, number in suspected.items()])
     yield gauge(WATCHERS, [], [((), now.watchers)])
 
 

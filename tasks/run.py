@@ -11,12 +11,12 @@ from celery.exceptions import Ignore
 from sqlalchemy.orm import Session
 
 import journal
-from db import intake, life, lineage, models
+from db import intake, life, lineage, models, preparing
 from db.base import soon, transaction
 from db.intake import Planned
 from db.jobs import THROTTLED, THROTTLED_S, Job
 from db.traces import Attempt
-from storage.door import admit
+from storage.door import ARCHIVE, admit
 from tasks import answers, ending
 from tasks.app import app
 from tasks.canvas import read_id
@@ -47,7 +47,7 @@ class ToolTask(Task[Any, Any]):
         """Start the job, or answer for it: `{…the seed's body, "job_id"}`."""
         request = self.request
         journal.begin(job_id=request.id)
-        if request.called_directly:
+        if request.called_directly or request.is_eager:
             raise TypeError(f"{self.tool.name} runs as a job: call .delay(…) or .s(…)")
         try:
             root_id = read_id(request.root_id) or UUID(request.id)  # other people's tasks may have any id
@@ -66,9 +66,9 @@ class ToolTask(Task[Any, Any]):
         return dict(self.signature_from_request(args=(), kwargs={}, expires=None, queue="resume", retries=0))
 
     def after_return(self, status: str, _retval: Any, task_id: str, *_: Any) -> None:
-        """Settle the job: Celery calls this once it has sent on what follows."""
+        """Settle the job: Celery calls this once it has sent on what follows; it says FAILURE too if it could not."""
         if status in {"SUCCESS", "FAILURE"}:
-            life.settle(UUID(task_id))
+            life.settle(UUID(task_id), well=status == "SUCCESS")
 
     def map(self, it: Iterable[Any]) -> group:  # type: ignore[override]  # a group, for the reason below
         """Run one job for each result; Celery's own would run them all inside of one task."""
@@ -109,13 +109,26 @@ def advance(call: Call) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """
     if call.resumed and (ended := life.read_end(call.job_id)):
         return ended
+    if is_slow(call) and not preparing.begin(call.job_id):
+        return None, None
     # A message that says something is most likely the first: what it says is bound before the row is locked.
-    job, attempt = step(call, prepare(call) if call.given or call.upstream else None)
+    try:
+        prepared = prepare(call) if call.given or call.upstream else None
+    except Unavailable:
+        if preparing.expect(call.job_id, AGAIN_S):
+            raise
+        prepared = None
+    job, attempt = step(call, prepared)
     if job.status == "pending" and job.params is None:
         job, attempt = step(call, prepare(call))
     if attempt and attempt.endpoint is None:  # the watcher speaks to RunPod: for many at once, and no thread waits
         answers.submit(job)
     return job.error, job.result
+
+
+def is_slow(call: Call) -> bool:
+    """Tell whether to prepare it takes longer than a message may stay with a worker: all the photos of a dataset."""
+    return any(kind.door == ARCHIVE and call.given.get(name) for name, kind in call.tool.takes.items())
 
 
 @dataclass(frozen=True)

@@ -8,24 +8,26 @@ from db import life
 from db.base import transaction
 from tasks import canvas, ending
 from tasks.app import app
+from tools.catalog import TOOLS
 from tools.errors import Cancelled, Expired
 
 
 @task_revoked.connect
 def note_revoked(request: Any, *, expired: bool = False, **_: Any) -> None:
-    """End the job of a revoked task. Celery itself tells the rest of the canvas, so nothing is left to be sent."""
+    """End the job of a revoked task, and what follows. Celery itself tells the rest of the canvas: nothing is sent."""
     job_id = canvas.read_id(request.id)
     with ending.transition() as session:
         if job_id and (job := life.lock(session, job_id)):
             error = Expired() if expired else Cancelled()
-            life.end(session, job, "expired" if expired else "cancelled", error=error.problem())
+            if not life.end(session, job, "expired" if expired else "cancelled", error=error.problem()):
+                life.drop_downstream(session, job.id)  # its last message was thrown away
             job.settle()
 
 
 @task_failure.connect
 def note_failure(sender: Any, task_id: str, **_: Any) -> None:
     """Cancel the jobs behind a failed task of other people: they would wait for ever. Ours do so by themselves."""
-    if sender.name.startswith(canvas.PREFIX):
+    if sender.name.removeprefix(canvas.PREFIX) in TOOLS:
         return
     request = sender.request
     options = {"task_id": task_id, "root_id": request.root_id, "chain": request.chain, "chord": request.chord}

@@ -81,7 +81,7 @@ def tend(job_id: UUID) -> None:
 
 def send(job: Job) -> None:
     """Send its message."""
-    sender.send(job.id, job.tool, job.signature, "main" if job.status == "pending" else "resume")
+    sender.send(job.id, job.tool, job.signature, "main" if job.status == "pending" else "resume", job.given)
 
 
 def expire(job: Job) -> None:

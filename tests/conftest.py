@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -22,6 +23,10 @@ from embedded.ports import Wishes
 from embedded.servers import servers as our_servers
 from embedded.supervisor import silent, supervised
 from settings import settings
+from tests import canaries, lookout
+from tests.lookout import pytest_runtest_makereport
+
+__all__ = ["pytest_runtest_makereport"]  # pytest finds its hooks by their names here
 
 PATIENCE_S = 30
 
@@ -57,7 +62,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def servers() -> Iterator[Mapping[str, str]]:
     """Run PostgreSQL, Valkey and S3, and name them in the environment; never those of the person who tests."""
     lent = os.environ.get(LENT)
-    with nullcontext(json.loads(lent)) if lent else serving() as env, named(env):
+    with nullcontext(json.loads(lent)) if lent else serving() as env, named(env), lookout.listening():
         renew_celery()
         yield env
     settings.cache_clear()
@@ -66,14 +71,26 @@ def servers() -> Iterator[Mapping[str, str]]:
 @contextmanager
 def serving() -> Iterator[dict[str, str]]:
     """Run servers, with an empty database and a bucket; give the environment that reaches them."""
-    data = Path(tempfile.mkdtemp(prefix="packshot-tests-"))
-    data.chmod(0o711)  # root's PostgreSQL runs as nobody
-    with houses.lived_in(data, Wishes()) as house, supervised(house.data, silent) as supervisor:
-        supervisor.start(*our_servers(house, {}))
-        with named(house.env({})):
-            make_bucket()
-        yield house.env({})
-    shutil.rmtree(data)
+    with opened() as data:
+        canaries.furnish(data)
+        with houses.lived_in(data, Wishes()) as house, supervised(data, silent) as supervisor:
+            supervisor.start(*map(lookout.keeping, our_servers(house, {})))
+            with named(house.env({})):
+                make_bucket()
+            yield house.env({})
+
+
+@contextmanager
+def opened() -> Iterator[Path]:
+    """Give a folder that every user can pass through to, as root's PostgreSQL runs as nobody.
+
+    Those of pytest are private. What programs wrote there is looked through in the end.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="packshot-tests-"))
+    folder.chmod(0o711)
+    yield folder
+    lookout.watch.hear_folder(folder)
+    shutil.rmtree(folder)
 
 
 @contextmanager
@@ -98,11 +115,16 @@ def renew_celery() -> None:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """Give a folder that every user can pass through to; those of pytest are private."""
-    folder = Path(tempfile.mkdtemp(prefix="packshot-tests-"))
-    folder.chmod(0o711)
-    yield folder
-    shutil.rmtree(folder)
+    """Give a folder that every user can pass through to."""
+    with opened() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def canaries_are_kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Look through what all programs of this process's tests wrote, when the last has ended."""
+    yield
+    lookout.watch.hear_folder(tmp_path_factory.getbasetemp())
 
 
 def make_bucket() -> None:
@@ -194,11 +216,19 @@ class Processes:
     folder: Path
     started: list[Process] = field(default_factory=list)
 
-    def start(self, *command: str, env: Mapping[str, str] | None = None, user: int | None = None) -> Process:
+    def __post_init__(self) -> None:
+        """Have SIGTERM end us in order: each of them is in a session of its own, and would be left behind."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+
+    def start(
+        self, *command: str, env: Mapping[str, str] | None = None, user: int | None = None, whole: bool = False
+    ) -> Process:
         """Start a program with our environment and what `env` adds; `python` and our own programs are found.
 
-        Only root can start it as another `user`.
+        Only root can start it as another `user`. If `whole`, `env` is all of its environment.
         """
+        lookout.watch.hear_env(env or {})
         log = self.folder / f"{len(self.started)}-{Path(command[0]).name}.log"
         beside = Path(sys.executable).parent / command[0]
         program = str(beside) if beside.exists() else command[0]
@@ -206,7 +236,7 @@ class Processes:
             popen = subprocess.Popen(
                 [program, *command[1:]], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
                 user=user, group=user, extra_groups=None if user is None else [],
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
+                env={**({} if whole else os.environ), "PYTHONUNBUFFERED": "1", **(env or {})},
             )  # fmt: skip
         self.started.append(Process(popen, log))
         return self.started[-1]

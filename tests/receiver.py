@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.lookout import watch
+
 #: What a path answers: a status, and headers.
 ANSWERS: dict[str, tuple[int, dict[str, str]]] = {
     "/ok": (200, {}), "/taken": (202, {}), "/fail": (500, {}), "/gone": (410, {}),
@@ -48,6 +50,7 @@ class Handler(BaseHTTPRequestHandler):
         if len(body) < length:  # its sender was killed amid: half a request was not heard
             self.close_connection = True
             return
+        watch.hear(f"what a receiver was told at {self.path}", self.headers.as_bytes() + body)
         headers = {name.lower(): value for name, value in self.headers.items()}
         with self.server.lock:
             self.server.heard.append(Heard(self.path, headers, body, time.time()))

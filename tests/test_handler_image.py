@@ -89,6 +89,14 @@ def test_the_hub_asks_for_settings_of_ours() -> None:
             assert manifest.manifest(tool).find(entry["input"]["default"])
 
 
+@pytest.mark.parametrize("tool", ["generate", "inpaint", "video"])
+def test_the_hub_names_every_choice_of_models(tool: str) -> None:
+    known = json.loads((FOLDER.parent / "gpu_handlers" / tool / "models.json").read_text())
+    (asked,) = [one["input"]["description"] for one in HUB["config"]["env"] if one["key"] == f"{tool.upper()}_PROFILE"]
+    named = re.split(r"[ ,;()]+", asked)
+    assert [one["name"] for one in known["profiles"] if one["name"] not in named] == []
+
+
 def test_the_hubs_test_is_a_job_that_an_entry_takes() -> None:
     for test in TESTS["tests"]:
         task = test["input"]

@@ -8,14 +8,17 @@ import pytest
 
 import journal
 from settings import Settings, settings
+from tests.canaries import secret
+
+POSTGRES, REDIS = secret("postgres"), secret("redis")
 
 SECRETS = {
-    "DATABASE_URL": "postgresql://packshot:canary-in-database@127.0.0.1:1/none",
-    "REDIS_URL": "redis://:canary%2Din-redis@127.0.0.1:1/0",
-    "AWS_ACCESS_KEY_ID": "canary-in-id",
-    "AWS_SECRET_ACCESS_KEY": "canary-in-s3",
-    "RUNPOD_API_KEY": "canary-in-runpod",
-    "HOOK_SECRET": "canary-in-hooks-and-longer",
+    "DATABASE_URL": f"postgresql://packshot:{secret('postgres')}@127.0.0.1:1/none",
+    "REDIS_URL": f"redis://:{secret('redis').replace('-', '%2D')}@127.0.0.1:1/0",
+    "AWS_ACCESS_KEY_ID": secret("id"),
+    "AWS_SECRET_ACCESS_KEY": secret("s3"),
+    "RUNPOD_API_KEY": secret("runpod"),
+    "HOOK_SECRET": secret("hooks"),
 }
 
 KEY = "packshot_0123456789ab_" + "Ab-_" * 10 + "xyz"
@@ -41,8 +44,8 @@ def logger(
 
 
 def test_every_secret_setting_has_its_canary() -> None:
-    secret = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
-    assert {name.lower() for name in SECRETS} == secret
+    secrets = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
+    assert {name.lower() for name in SECRETS} == secrets
 
 
 def fail(value: str) -> None:
@@ -50,7 +53,7 @@ def fail(value: str) -> None:
 
 
 def test_no_secret_is_in_a_line_nor_in_a_traceback(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
-    for value in (*SECRETS.values(), KEY, "canary-in-redis"):
+    for value in (*SECRETS.values(), KEY, REDIS):
         logger.info("told %s", value, extra={"more": value})
         try:
             fail(value)

@@ -7,6 +7,7 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from settings import Settings
+from tests import canaries
 
 EXAMPLE = Path(__file__).parent.parent / ".env.example"
 
@@ -31,7 +32,10 @@ def test_the_example_gives_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None
     assert Settings() == defaults
 
 
-RUNPOD = {"RUNPOD_API_KEY": "a key", "RUNPOD_ENDPOINTS": "generate=abc123, mask=d-4"}
+#: The secret in addresses that are refused.
+WRONG = canaries.secret("wrong")
+
+RUNPOD = {"RUNPOD_API_KEY": canaries.RUNPOD, "RUNPOD_ENDPOINTS": "generate=abc123, mask=d-4"}
 
 
 def read(monkeypatch: pytest.MonkeyPatch, **env: str) -> Settings:
@@ -48,7 +52,20 @@ def test_each_tool_has_an_endpoint_or_none(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("endpoints", ["generate", "generate=", "=abc", "generate=abc mask=def", "generate=a/b", ","])
 def test_an_endpoint_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPatch, endpoints: str) -> None:
     with pytest.raises(ValidationError, match="give tool=endpoint"):
-        read(monkeypatch, RUNPOD_API_KEY="a key", RUNPOD_ENDPOINTS=endpoints)
+        read(monkeypatch, RUNPOD_API_KEY=canaries.RUNPOD, RUNPOD_ENDPOINTS=endpoints)
+
+
+@pytest.mark.parametrize(("name", "url"), [
+    ("REDIS_URL", WRONG), ("REDIS_URL", f"http://{WRONG}@redis"), ("REDIS_URL", "redis://"),
+    ("S3_ENDPOINT_URL", f"{WRONG}.r2.cloudflarestorage.com"), ("S3_ENDPOINT_URL", "https://"),
+    ("DATABASE_URL", f"mysql://user:{WRONG}@host/name"),
+])  # fmt: skip
+def test_an_address_that_leads_nowhere_is_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, name: str, url: str
+) -> None:
+    with pytest.raises(ValidationError, match="give a URL like") as refused:
+        read(monkeypatch, **{name: url})
+    assert WRONG not in str(refused.value)
 
 
 def test_half_of_what_runpod_needs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,4 +73,4 @@ def test_half_of_what_runpod_needs_is_refused(monkeypatch: pytest.MonkeyPatch) -
         read(monkeypatch, RUNPOD_ENDPOINTS="mask=abc")
     with pytest.raises(ValidationError, match="openssl rand"):
         read(monkeypatch, **RUNPOD, PUBLIC_URL="https://packshot.example", HOOK_SECRET="short")
-    assert read(monkeypatch, HOOK_SECRET="long enough to be one").public_url
+    assert read(monkeypatch, HOOK_SECRET=canaries.HOOKS).public_url

@@ -1,11 +1,9 @@
 """Servers of a test's own, to be killed, frozen and started again: those of the other tests are left alone."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +17,9 @@ from embedded.house import lived_in
 from embedded.ports import Wishes
 from embedded.servers import servers
 from embedded.supervisor import Running, Supervisor, silent, supervised
+from tests.canaries import furnish
+from tests.conftest import opened
+from tests.lookout import keeping
 
 
 @dataclass
@@ -81,14 +82,13 @@ def children_of(leader: int) -> list[int]:
 @contextmanager
 def built() -> Iterator[Town]:
     """Build one, and take it down."""
-    data = Path(tempfile.mkdtemp(prefix="packshot-town-"))
-    data.chmod(0o711)  # root's PostgreSQL runs as nobody
-    with lived_in(data, Wishes()) as house, supervised(data, silent) as supervisor:
-        supervisor.start(*servers(house, {}))
-        made = Town(supervisor, house.env({}), house.logs)
-        made.run("-m", "embedded.cli", "migrate")
-        try:
-            yield made
-        finally:
-            made.thaw()
-    shutil.rmtree(data)
+    with opened() as data:
+        furnish(data)
+        with lived_in(data, Wishes()) as house, supervised(data, silent) as supervisor:
+            supervisor.start(*map(keeping, servers(house, {})))
+            made = Town(supervisor, house.env({}), house.logs)
+            made.run("-m", "embedded.cli", "migrate")
+            try:
+                yield made
+            finally:
+                made.thaw()

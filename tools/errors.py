@@ -19,6 +19,9 @@ class ToolError(Exception):
     def __str__(self) -> str:
         return self.detail
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.detail!r})"  # without the details: people read it in Flower
+
     def problem(self) -> dict[str, Any]:
         """Show it as JSON: `code`, `detail`, `retryable`, and the details (such as `errors`, `suggestions`)."""
         return {"code": self.code, "detail": self.detail, "retryable": self.retryable, **self.details}
@@ -111,7 +114,7 @@ class NotFound(ToolError):
 
 
 class JobNotFound(NotFound):
-    """There is no job with this id."""
+    """There is no job with this id: GET /api/jobs lists them."""
 
     code = "job_not_found"
 

@@ -13,7 +13,7 @@ from tools.deadlines import LARGEST_GPU_S, SHORTEST_S
 from tools.errors import InvalidInput, MissingInput, NotFound, ToolError
 from tools.references import Handed, Upstream, is_index, read
 from tools.refusal import advise, check_sound, gather, refuse
-from tools.texts import Text
+from tools.texts import NAME, Text
 
 #: Steps of a flow, and jobs of one step.
 MOST_STEPS, MOST_JOBS = 500, 1000
@@ -41,12 +41,18 @@ class FlowRunning(ToolError):
     retryable = True
 
 
+EXAMPLE = [
+    {"id": "shot", "tool": "generate", "with": {"model_id": 1, "prompt": "TOK_HANDBAG on a marble table"}},
+    {"id": "film", "tool": "video", "with": {"image_url": "${shot.r2_path}"}},
+]
+
+
 class Step(BaseModel):
     """One step, as it is asked for."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    id: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$", description="What other steps call it.")
+    id: str = Field(pattern=NAME, description="What other steps call it.")
     tool: str = Field(max_length=64, description="The tool that it runs.")
     told: dict[str, Any] = Field({}, alias="with", description="The tool's params; a value may be a reference.")
     after: list[str] = Field([], max_length=MOST_STEPS, description="Steps that must be over first.")
@@ -67,7 +73,9 @@ class Flow(BaseModel):
         None, ge=SHORTEST_S, le=LARGEST_GPU_S, description="GPU seconds after which no further step begins."
     )
     inputs: dict[str, Any] = Field({}, description="What ${inputs.name} stands for.")
-    steps: list[Step] = Field(min_length=1, max_length=MOST_STEPS, description="The steps, in any order.")
+    steps: list[Step] = Field(
+        min_length=1, max_length=MOST_STEPS, description="The steps, in any order.", examples=[EXAMPLE]
+    )
 
 
 def parse(body: Mapping[str, Any]) -> Flow:

@@ -32,8 +32,13 @@ class Generation(Settings):
 class GenerateParams(Generation, Params):
     """What generate is told."""
 
-    model_id: Lora = Field(ge=1, le=2**31 - 1, description="Id of a trained model: GET /api/models lists them.")
-    prompt: Prompt = Field(min_length=1, max_length=4000, description="What to show. Name the trigger word.")
+    model_id: Lora = Field(
+        ge=1, le=2**31 - 1, description="Id of a trained model: GET /api/models lists them.", examples=[1]
+    )
+    prompt: Prompt = Field(
+        min_length=1, max_length=4000, description="What to show. Name the trigger word.",
+        examples=["TOK_HANDBAG on a marble table, warm light"],
+    )  # fmt: skip
     count: int = Field(1, ge=1, le=8, description="Pictures to make in one job, each with the seed after the last.")
 
     @model_validator(mode="after")

@@ -25,8 +25,13 @@ class InpaintParams(Inpainting, Params):
     scene_url: MaskedScene = Field(
         max_length=2048,
         description="The masked scene (r2:// or https://): the mask in the red channel, as mask returns it.",
+        examples=["https://shop.example/masked-scene.png"],
     )
-    reference_url: ChosenImage = Field(max_length=2048, description="A picture of the product (r2:// or https://).")
+    reference_url: ChosenImage = Field(
+        max_length=2048,
+        description="A picture of the product (r2:// or https://).",
+        examples=["https://shop.example/handbag.jpg"],
+    )
     mask_url: ChosenImage | None = Field(
         None, max_length=2048, description="The mask, if scene_url is the bare scene without one."
     )

@@ -20,11 +20,14 @@ class Masking(Settings):
 class MaskParams(Masking, Params):
     """What mask is told."""
 
-    image_url: Image = Field(max_length=2048, description="The picture (r2:// or https://).")
+    image_url: Image = Field(
+        max_length=2048, description="The picture (r2:// or https://).", examples=["https://shop.example/handbag.jpg"]
+    )
     object_name: ObjectName = Field(
         min_length=1,
         max_length=200,
         description="What to find, such as headphone or shoe; a trained product by its trigger word or model name.",
+        examples=["handbag"],
     )
 
 

@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from tools import references
 from tools.errors import InvalidInput, MissingInput, ToolError, UnknownField
+from tools.texts import SPELLED
 
 #: Deeper than any request of ours, and far from Python's own limit.
 DEEPEST = 32
@@ -94,7 +95,7 @@ def explain(model: type[BaseModel], detail: ErrorDetails) -> dict[str, Any]:
     """Describe one error: where, which, what would be legal."""
     where = detail["loc"] or detail.get("ctx", {}).get("blamed", ())
     entry: dict[str, Any] = {"pointer": "".join(map(token, where)), "code": InvalidInput.code}
-    entry["detail"] = f"{detail['msg']}.".replace("..", ".")
+    entry["detail"] = f"{in_words(detail)}.".replace("..", ".")
     if detail["type"] == "extra_forbidden":
         entry |= {"code": UnknownField.code, "detail": "there is no such field."}
         entry["suggestions"] = get_close_matches(str(where[0]), known(model), n=2, cutoff=0.5)
@@ -103,6 +104,14 @@ def explain(model: type[BaseModel], detail: ErrorDetails) -> dict[str, Any]:
     else:
         entry["suggestions"] = nearest(detail)
     return {key: value for key, value in entry.items() if value != []}
+
+
+def in_words(detail: ErrorDetails) -> str:
+    """Say what is wrong without what only programmers read: a pattern, or the name of an exception."""
+    context = detail.get("ctx", {})
+    if detail["type"] == "value_error":
+        return str(context["error"])
+    return SPELLED.get(context.get("pattern", ""), detail["msg"])
 
 
 def known(model: type[BaseModel]) -> list[str]:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from tools.contract import Params, Result, Tool
 from tools.kinds import Prompt, TemplateId, TriggerWord
-from tools.train import WORD
+from tools.texts import WORD
 
 #: What a template's prompt says where the product's word shall stand.
 PLACEHOLDER = "trigger_keyword"
@@ -17,7 +17,9 @@ class ResolveParams(Params):
     """What resolve_template is told."""
 
     template_id: TemplateId = Field(max_length=64, description="Id of a template: GET /api/templates lists them.")
-    trigger_word: TriggerWord = Field(pattern=WORD, description="The word that means the product.")
+    trigger_word: TriggerWord = Field(
+        pattern=WORD, description="The word that means the product.", examples=["TOK_HANDBAG"]
+    )
 
 
 class ResolveResult(Result):

@@ -45,5 +45,17 @@ def check_marks(text: str) -> None:
             raise PydanticCustomError("marks", "A letter may carry 30 marks: send plain text")
 
 
+#: Letters, digits and underscores: such a word cannot carry loader syntax, markup or a template.
+WORD = r"^[A-Za-z0-9_]{1,64}$"
+
+#: What a step is called: a reference ends where such a name does.
+NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
+
+#: What each pattern wants, for people.
+SPELLED = {
+    WORD: "write it with A-Z a-z 0-9 and _ alone, no space or hyphen, 64 at most: as TOK_HANDBAG",
+    NAME: "write it with A-Z a-z 0-9 and _ alone, 64 at most, a digit not first: as cut_out",
+}
+
 #: A text that people write and others read.
 Text = Annotated[str, BeforeValidator(clean)]

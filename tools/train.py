@@ -6,10 +6,7 @@ from tools.contract import Limits, Params, Result, Settings, Tool
 from tools.dataset import Dataset
 from tools.errors import HandlerFailed
 from tools.kinds import Lora, TriggerWord
-from tools.texts import Text
-
-#: Letters, digits and underscores: such a word cannot carry loader syntax, markup or a template.
-WORD = r"^[A-Za-z0-9_]{1,64}$"
+from tools.texts import WORD, Text
 
 
 class Training(Settings):
@@ -26,10 +23,15 @@ class TrainParams(Training, Params):
     """What train is told."""
 
     images: Dataset = Field(
-        description="The photos: a zip, as the file itself or by its r2:// address, or a list of r2:// and https://."
+        description="The photos: a zip, as the file itself or by its r2:// address, or a list of r2:// and https://.",
+        examples=["https://shop.example/handbag-photos.zip"],
     )
-    model_name: Text = Field(min_length=1, max_length=200, description="What you call the model.")
-    trigger_word: str = Field(pattern=WORD, description="The word that means the product in prompts, as TOK_HANDBAG.")
+    model_name: Text = Field(min_length=1, max_length=200, description="What you call the model.", examples=["Handbag"])
+    trigger_word: str = Field(
+        pattern=WORD,
+        description="The word that means the product in prompts, as TOK_HANDBAG.",
+        examples=["TOK_HANDBAG"],
+    )
 
 
 class TrainResult(Result):

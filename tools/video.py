@@ -41,7 +41,11 @@ class Filming(Settings):
 class VideoParams(Filming, Params):
     """What video is told."""
 
-    image_url: Image = Field(max_length=2048, description="The picture to set in motion (r2:// or https://).")
+    image_url: Image = Field(
+        max_length=2048,
+        description="The picture to set in motion (r2:// or https://).",
+        examples=["https://shop.example/handbag.jpg"],
+    )
 
     @model_validator(mode="after")
     def check_area(self) -> Self:

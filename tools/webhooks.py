@@ -53,7 +53,7 @@ class WebhookDisabled(ToolError):
 
 def check_events(told: list[str]) -> list[str]:
     """Refuse what is no event of ours; each counts once."""
-    if unknown := next((name for name in told if name not in EVENTS), None):
+    if (unknown := next((name for name in told if name not in EVENTS), None)) is not None:
         raise ValueError(f"there is no event {unknown[:40]}; there are {', '.join(EVENTS)}")
     return list(dict.fromkeys(told))
 
@@ -89,7 +89,7 @@ class Webhook(Strict):
 class NewWebhook(Strict):
     """A webhook that hears of all jobs, flows and models."""
 
-    url: str = Field(max_length=LONGEST_URL, description="Where we POST to.")
+    url: str = Field(max_length=LONGEST_URL, description="Where we POST to.", examples=["https://shop.example/hooks"])
     events: list[str] = Field(
         [name for name in EVENTS if name != PROGRESS], min_length=1, description="Which events it hears of."
     )
@@ -136,7 +136,7 @@ def read_webhook(told: Any, kind: str) -> Webhook:
     except InvalidInput as error:
         raise blame(error) from None
     known = {*JOB_ENDS, PROGRESS, MODEL_READY, *ENDS[kind]}
-    if never := next((name for name in webhook.events or () if name not in known), None):
+    if (never := next((name for name in webhook.events or () if name not in known), None)) is not None:
         raise InvalidInput.at(f"{WEBHOOK}/events", f"{never} never happens to a {kind}, nor to a job of it.")
     return webhook.model_copy(update={"events": webhook.events or list(ENDS[kind])})
 

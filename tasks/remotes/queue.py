@@ -41,13 +41,14 @@ def first_look_s(job: Job) -> float:
 
 def submit(job: Job) -> Answer:
     """Put the job's attempt in the queue. To do so again is harmless: it is claimed once."""
-    return Taken(name(live(job).id), first_look_s(job)) if put(live(job).id, job.id) else Running(first_look_s(job))
+    return Taken(name(live(job).id), first_look_s(job)) if put(job) else Running(first_look_s(job))
 
 
-def put(attempt_id: UUID, job_id: UUID) -> bool:
-    """Send the message; False if the broker is away."""
-    options = {"task_id": name(attempt_id), "argsrepr": brief.of_job(job_id)}
-    message = app.signature("tasks.handle", args=[str(attempt_id)], options=options)
+def put(job: Job) -> bool:
+    """Send the message of the job's attempt; False if the broker is away."""
+    attempt_id = name(live(job).id)
+    options = {"task_id": attempt_id, "argsrepr": brief.of_job(job.id), "kwargsrepr": brief.told({"tool": job.tool})}
+    message = app.signature("tasks.handle", args=[attempt_id], options=options)
     return sender.attempt(lambda: message.apply_async(known=True, queue=QUEUE, ignore_result=True))
 
 
@@ -71,7 +72,7 @@ def look(job: Job) -> Answer:
     if seen.claimed:
         return watch(job, seen)
     if length() < attempts.count_waiting():  # where as many wait as should, more would only be in the way
-        put(attempt_id, job.id)
+        put(job)
     again_s = WAIT_S * 2.0 ** min(seen.sends, 5)
     return Running(max(min(again_s, LONGEST_WAIT_S, seen.waits_s, job.limits.timeout_s), SOON_S))
 

@@ -208,7 +208,7 @@ def cancel(attempt: Attempt) -> bool:
 
 
 def stop(attempt: Attempt, remote_id: str) -> bool:
-    """Have one job stopped, and ask what it cost."""
+    """Have one job stopped, and ask what it cost; False while either is not sure."""
     reply = wire.wait(endpoint.cancel(where(attempt), remote_id))
     if isinstance(reply, endpoint.Refused | endpoint.Unclear):
         logger.warning("RunPod did not stop attempt %s yet: %s", attempt.id, reply.why)
@@ -216,7 +216,7 @@ def stop(attempt: Attempt, remote_id: str) -> bool:
     said = wire.wait(endpoint.status(where(attempt), remote_id))
     if isinstance(said, dict):
         runs.charge(attempt.id, reading.read_meter(said))
-    return True
+    return isinstance(said, dict | Gone)
 
 
 def where(attempt: Attempt) -> str:

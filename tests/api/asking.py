@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,13 +52,18 @@ def assert_problem(answer: TestResponse | requests.Response, status: int, code: 
 
 
 def serve(
-    starter: Processes, env: Mapping[str, str] | None = None, app: str = "tests.api.served", port: int | None = None
-) -> str:  # fmt: skip
+    starter: Processes,
+    env: Mapping[str, str] | None = None,
+    app: str = "tests.api.served",
+    port: int | None = None,
+    options: Sequence[str] = (),
+) -> str:
     """Start gunicorn as it runs in earnest, and wait until it answers; give where it is reached."""
     port = port or any_free(set())
     gunicorn = starter.start(
-        "gunicorn", f"{app}:create_app()", "-k", "gthread", "--threads", "120", "-b", f"127.0.0.1:{port}", env=env
-    )
+        "gunicorn", f"{app}:create_app()", "-k", "api.reception.Reception", "--threads", "120",
+        "-b", f"127.0.0.1:{port}", *options, env=env,
+    )  # fmt: skip
     gunicorn.wait_for(lambda: "Booting worker" in gunicorn.said())
     url = f"http://127.0.0.1:{port}"
     assert requests.get(f"{url}/health", timeout=PATIENCE_S).status_code == 200

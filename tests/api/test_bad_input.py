@@ -1,7 +1,9 @@
 """What cannot be taken is refused with a sentence, whatever the route; nothing is made of it."""
 
+import io
 from base64 import urlsafe_b64encode
 from typing import Any
+from uuid import UUID
 
 import pytest
 import requests
@@ -98,7 +100,7 @@ WRONG = [
     ("inpaint", {"steps": 0}, "invalid_input", "steps"),
     ("video", {"length": 32}, "invalid_input", "Did you mean 29 or 33"),
     ("video", {"width": 1280, "height": 1280}, "invalid_input", "1280×720"),
-    ("train", {"trigger_word": "a b"}, "invalid_input", "trigger_word"),
+    ("train", {"trigger_word": "a b"}, "invalid_input", "no space or hyphen, 64 at most: as TOK_HANDBAG"),
     ("train", {"trigger_word": "<lora:x>"}, "invalid_input", "trigger_word"),
     ("train", {"lr": 0}, "invalid_input", "lr"),
     ("train", {"learning_rate": 1}, "unknown_field", "no such field"),
@@ -165,6 +167,15 @@ def test_an_unknown_route_is_a_problem_too(client: FlaskClient, path: str) -> No
     assert_problem(client.get(path), 404, "not_found")
 
 
+@pytest.mark.parametrize(("path", "meant"), [
+    ("/api/mask/", "/api/mask?"), ("/mask", "/api/mask?"), ("/api/tempates", "/api/templates?"), ("/qqq", ""),
+])  # fmt: skip
+def test_a_route_that_is_nearly_right_is_named(client: FlaskClient, path: str, meant: str) -> None:
+    detail = assert_problem(client.get(path), 404, "not_found")["detail"]
+    assert ("did you mean" in detail) is bool(meant)
+    assert meant in detail
+
+
 @pytest.mark.parametrize(("verb", "path", "allowed"), [
     ("GET", "/api/generate", "POST"), ("DELETE", "/api/jobs", "GET"), ("PUT", "/api/templates", "POST"),
     ("POST", "/health", "GET"), ("PATCH", "/api/images/x.png", "GET"),
@@ -219,6 +230,36 @@ def test_a_template_needs_a_name_and_a_prompt(client: FlaskClient) -> None:
     assert_problem(form, 422, "invalid_input")
 
 
+@pytest.mark.parametrize("place", ["{product}", "{{ product }}", "${word}", "$word", "[trigger]", "<trigger_word>"])
+def test_a_place_that_nothing_would_fill_is_refused(client: FlaskClient, place: str) -> None:
+    problem = assert_problem(
+        client.post("/api/templates", json={"name": "n", "prompt": f"{place} on a table"}), 422, "invalid_input"
+    )
+    assert problem["detail"].startswith("prompt: where the product's word shall stand, write trigger_keyword: ")
+    assert place in problem["detail"]
+    for prompt in (f"trigger_keyword, {place}", "a table for $40", "a table {red|blue}", "a table"):
+        assert client.post("/api/templates", json={"name": "n", "prompt": prompt}).status_code == 201
+
+
+def test_several_photos_in_a_form_are_to_be_packed(client: FlaskClient) -> None:
+    form = {
+        "model_name": "Bag",
+        "trigger_word": "TOK_BAG",
+        "images": [(io.BytesIO(b"a"), "a.png"), (io.BytesIO(b"b"), "b.png")],
+    }
+    problem = assert_problem(
+        client.post("/api/train", data=form, content_type="multipart/form-data"), 400, "bad_request"
+    )
+    assert problem["detail"] == "The form has 2 files in images: pack them into one zip."
+
+
+def test_a_sentence_of_ours_is_not_announced_as_an_exception(client: FlaskClient) -> None:
+    hook = {"url": "https://example.com/", "events": ["job.done"]}
+    assert assert_problem(client.post("/api/webhooks", json=hook), 422, "invalid_input")["detail"].startswith(
+        "events: there is no event job.done; there are job.completed"
+    )
+
+
 @pytest.mark.parametrize("tool", WHOLE)
 @pytest.mark.parametrize("name", ["start_within_seconds", "timeout_seconds"])
 @pytest.mark.parametrize("value", [0, -1, 4, 10**9, 1.5, "60", True, [60], "${0.seconds}"])
@@ -234,3 +275,19 @@ def test_a_deadline_in_a_form_is_a_number_too(client: FlaskClient) -> None:
         client.post("/api/train", data=form, content_type="multipart/form-data"), 422, "invalid_input"
     )
     assert "less than or equal to 7200" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/jobs",
+        "/api/flows",
+        "/api/batches",
+        "/api/usage",
+        "/api/webhooks/default/deliveries",
+        f"/api/jobs/{UUID(int=0)}/events",
+    ],
+)
+def test_a_filter_that_there_is_not_never_shows_all(client: FlaskClient, path: str) -> None:
+    problem = assert_problem(client.get(f"{path}?statuss=failed"), 422, "unknown_field")
+    assert "there is no such filter; there are " in str(problem)

@@ -25,7 +25,7 @@ from tools.allowance import Allowance
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
 #: What needs no key.
-OPEN = {"/health", "/ready", "/hooks/runpod/<attempt_id>/<mark>", "/openapi.json", "/docs", "/docs/problems",
+OPEN = {"/", "/health", "/ready", "/hooks/runpod/<attempt_id>/<mark>", "/openapi.json", "/docs", "/docs/problems",
         "/docs/<path:filename>"}  # fmt: skip
 
 

@@ -1,6 +1,8 @@
 """What was promised before anything runs: routes, parameters, defaults, and the body of a 202."""
 
+import re
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from flask import Flask
@@ -9,8 +11,8 @@ from flask.testing import FlaskClient
 from api.app import create_app
 from settings import settings
 from tests.api import seed
-from tests.api.asking import assert_problem
 from tests.api.seed import promised, shape
+from tests.deploy.compose import services
 from tools import catalog
 
 
@@ -67,18 +69,46 @@ def test_an_async_call_answers_with_the_promised_two(client: FlaskClient, pictur
         assert isinstance(polled["params"]["seed"], int)
 
 
-def test_one_api_can_serve_one_tool(monkeypatch: pytest.MonkeyPatch, database: str) -> None:  # noqa: ARG001 - it must run
-    monkeypatch.setenv("PACKSHOT_TOOLS", " mask ")
+#: The seed's services: what `docker-compose.yml` tells each at its port, and by what its addresses are known.
+SERVICES = {
+    5001: ("train", ("/api/models", "/api/train")), 5002: ("generate", ("/api/generate", "/api/images")),
+    5003: ("resolve_template", ("/api/templates",)), 5004: ("mask", ("/api/mask",)),
+    5005: ("inpaint", ("/api/inpaint",)), 5006: ("video", ("/api/video",)),
+}  # fmt: skip
+
+#: In place of what an address leaves open: names of nothing.
+NOTHING = {"template_id": str(uuid4()), "job_id": str(uuid4()), "model_id": "999999999", "filename": f"{uuid4()}.png"}
+
+
+@pytest.mark.parametrize("port", SERVICES)
+def test_each_service_of_the_split_answers_at_its_own_addresses_alone(
+    port: int, monkeypatch: pytest.MonkeyPatch, database: str  # noqa: ARG001 - it must run
+) -> None:  # fmt: skip
+    (service,) = [one for one in services("split").values() if f":{port}:" in str(one.get("ports"))]
+    tool, paths = SERVICES[port]
+    monkeypatch.setenv("PACKSHOT_TOOLS", f" {service['environment']['PACKSHOT_TOOLS']} ")
     settings.cache_clear()
     try:
         app = create_app()
     finally:
         monkeypatch.undo()
         settings.cache_clear()
-    theirs = {route for route in seed.ROUTES if "/mask" in route[1]}
-    assert list_routes(app) & seed.ROUTES == theirs
     client = app.test_client()
-    assert [tool["name"] for tool in client.get("/api/tools").get_json()["tools"]] == ["mask"]
-    assert_problem(client.post("/api/generate", json={}), 404, "not_found")
-    assert set(client.get("/openapi.json").get_json()["paths"]) >= {"/api/mask", "/api/jobs", "/ready"}
-    assert "/api/generate" not in client.get("/openapi.json").get_json()["paths"]
+    theirs = {route for route in seed.ROUTES if route[1].startswith(paths)}
+    assert {route for route in seed.ROUTES if is_answered(client, *route)} == theirs == list_routes(app) & seed.ROUTES
+    assert [one["name"] for one in client.get("/api/tools").get_json()["tools"]] == [tool]
+    described = set(client.get("/openapi.json").get_json()["paths"])
+    assert described & {as_described(path) for _, path in seed.ROUTES} == {as_described(path) for _, path in theirs}
+    assert described >= {"/api/jobs", "/ready"}
+
+
+def is_answered(client: FlaskClient, verb: str, path: str) -> bool:
+    """Ask with nothing in hand: whoever serves an address says what is missing, and others that there is none such."""
+    asked = re.sub(r"<(\w+)>", lambda left_open: NOTHING[left_open[1]], path)
+    answer = client.open(asked, method=verb, json={} if verb == "POST" else None)
+    assert answer.status_code in {200, 404, 422}
+    return answer.status_code != 404 or answer.get_json()["code"] != "not_found"
+
+
+def as_described(path: str) -> str:
+    return path.replace("<", "{").replace(">", "}")

@@ -7,13 +7,16 @@ from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.event import listen as listen_to
+from sqlalchemy.event import remove
+from sqlalchemy.exc import DisconnectionError
 
 from api import feeds
 from api.feeds import Feed, Listener
 from api.listening import Listening
 from api.streams import MOST_LISTENERS, Streams
 from db import listen
-from db.base import transaction
+from db.base import quick, transaction
 from tests.conftest import wait_until
 from tests.ear import Ear, hear_out
 from tools.errors import Unavailable
@@ -47,7 +50,12 @@ def happenings() -> Happenings:
 
 
 @pytest.fixture
-def streams(database: str, happenings: Happenings) -> Iterator[Streams]:  # noqa: ARG001 - it is listened to
+def streams(
+    database: str,  # noqa: ARG001 - it is listened to
+    happenings: Happenings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Streams]:
+    monkeypatch.setattr(feeds, "ALL_S", 3600)  # nothing is found by looking that should have been rung for
     made = Streams(Listening())
     made.jobs = Feed("", happenings.read, made.jobs.listening, made.places.release)
     yield made
@@ -116,6 +124,16 @@ def test_who_takes_nothing_is_let_go(streams: Streams, happenings: Happenings, m
         wait_until(lambda: free(streams) == MOST_LISTENERS)
 
 
+def test_who_was_slow_is_sent_the_rest_as_soon_as_he_takes_it(streams: Streams, happenings: Happenings) -> None:
+    wanted = uuid4()
+    happenings.told[wanted] = [*({**event(n), "long": "x" * 100_000} for n in range(1, 50)), event(50, ended=True)]
+    guest = Guest(streams, wanted)
+    wait_until(lambda: any(one.full for one in streams.jobs.list_listeners()))
+    guest.hear(lambda ear: ear.whole)
+    assert guest.ear.ids == list(range(1, 51))
+    guest.socket.close()
+
+
 def test_all_who_listen_to_one_are_read_for_once_and_each_hears_what_it_has_not_had(
     streams: Streams, happenings: Happenings
 ) -> None:
@@ -170,6 +188,37 @@ def test_what_happens_while_nobody_listens_is_heard_when_somebody_does_again(
         session.execute(text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"))
     guest.hear(lambda ear: ear.whole)
     guest.socket.close()
+
+
+def test_what_no_notice_tells_of_is_looked_for_all_the_same(
+    streams: Streams, happenings: Happenings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "ALL_S", 0.05)
+    wanted = uuid4()
+    guest = Guest(streams, wanted)
+    with guest.socket:
+        wait_until(lambda: streams.jobs.listening.connected and happenings.asked)
+        asked = len(happenings.asked)
+        wait_until(lambda: len(happenings.asked) > asked + 5)
+        happenings.told[wanted] = [event(1, ended=True)]
+        guest.hear(lambda ear: ear.whole)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # that would be the mistake
+def test_whatever_keeps_us_from_listening_we_listen_again(streams: Streams, caplog: pytest.LogCaptureFixture) -> None:
+    with Guest(streams, uuid4()).socket:
+        wait_until(lambda: streams.jobs.listening.connected)
+        listen_to(quick(), "checkout", refuse)  # also a fresh one, so that the pool gives up in words of its own
+        try:
+            wait_until(lambda: not streams.jobs.listening.connected)
+        finally:
+            remove(quick(), "checkout", refuse)
+        assert "This connection is closed" in caplog.text
+        wait_until(lambda: streams.jobs.listening.connected)
+
+
+def refuse(*_: object) -> None:
+    raise DisconnectionError
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # that is what is tried

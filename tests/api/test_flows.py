@@ -1,5 +1,6 @@
 """Flows over HTTP: asked for at once, run in the order of their references, done once more without waste."""
 
+import io
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -254,6 +255,10 @@ def test_what_cannot_be_retried_is_refused(run: Any, client: FlaskClient) -> Non
     wrong = {"overrides": {"alpha": {"wrod": "x"}}}
     assert_problem(client.post(f"/api/flows/{old}/retry", json=wrong), 422, "unknown_field")
     assert_problem(client.post(f"/api/flows/{uuid4()}/retry", json={}), 404, "flow_not_found")
+    assert_problem(client.post(f"/api/flows/{uuid4()}/retry"), 404, "flow_not_found")
+    untold = {"Transfer-Encoding": "chunked"}  # its length is not told, but there it is
+    answer = client.post(f"/api/flows/{old}/retry", input_stream=io.BytesIO(b"{}"), headers=untold)
+    assert_problem(answer, 415, "unsupported_content_type")
     assert_problem(client.get("/api/flows/none"), 404, "flow_not_found")
 
 

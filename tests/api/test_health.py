@@ -1,7 +1,9 @@
 """Readiness names what it checked; without a database or a broker the API still answers, soon and plainly."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Event
 from time import monotonic
 from uuid import uuid4
 
@@ -9,12 +11,13 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import delete, text
 
+from api import health
 from db import watchers
 from db.base import transaction
 from db.watchers import Watcher
 from embedded.ports import any_free
 from tests.api.asking import assert_problem, get, post, serve
-from tests.conftest import Processes
+from tests.conftest import Processes, wait_until
 
 CHECKS = ["database", "broker", "bucket", "migrations", "watcher"]
 
@@ -28,6 +31,33 @@ def test_ready_names_what_it_checked(client: FlaskClient) -> None:
     answer = client.get("/ready")
     assert answer.status_code == 200
     assert answer.get_json() == {"status": "ready", "checks": dict.fromkeys(CHECKS, "ok")}
+
+
+def test_a_crowd_that_asks_costs_no_more_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, go = [], Event()
+
+    def check() -> str:
+        made.append(1)
+        go.wait(30)
+        return "ok"
+
+    monkeypatch.setattr(health, "CHECKS", {"slow": check})
+    with ThreadPoolExecutor(8) as crowd:
+        asked = [crowd.submit(health.look) for _ in range(8)]
+        wait_until(lambda: health.under_way is not None and bool(made))
+        go.set()
+        assert [one.result() for one in asked] == [{"slow": "ok"}] * 8
+    assert len(made) < 8
+    assert health.look() == {"slow": "ok"}
+    assert health.under_way is None
+
+
+def test_anybody_may_ask_and_hears_no_name_of_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check() -> str:
+        raise OSError("no route to db.internal.example")
+
+    monkeypatch.setattr(health, "CHECKS", {"database": check})
+    assert health.look() == {"database": "OSError: our log says more"}
 
 
 def test_without_a_watcher_we_are_not_ready(client: FlaskClient) -> None:

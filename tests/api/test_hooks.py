@@ -10,12 +10,13 @@ from db.base import soon, transaction
 from settings import settings
 from tasks.remotes import hook
 from tests.api.asking import assert_problem
+from tests.canaries import HOOKS, secret
 from tests.db import rows
 
 
 @pytest.fixture(name="secret", autouse=True)
 def have_secret(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("HOOK_SECRET", "a secret of more than sixteen")
+    monkeypatch.setenv("HOOK_SECRET", HOOKS)
     monkeypatch.setenv("PUBLIC_URL", "https://packshot.example/")
     settings.cache_clear()
     yield
@@ -95,8 +96,8 @@ def test_an_old_secret_is_worth_nothing(
     client: FlaskClient, running: tuple[UUID, UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = path(running[1])
-    for secret in ("another secret of some length", ""):
-        monkeypatch.setenv("HOOK_SECRET", secret)
+    for other in (secret("older"), ""):
+        monkeypatch.setenv("HOOK_SECRET", other)
         settings.cache_clear()
         assert client.post(old).status_code == 404
     assert not is_due(running[0])

@@ -56,6 +56,7 @@ def test_a_job_is_done_again_with_what_it_really_had_but_for_what_is_given(clien
 
 def test_a_job_that_cannot_be_done_again_says_so(client: FlaskClient) -> None:
     first = make(client, 1)[0]
+    assert client.post(f"/api/jobs/{first}/retry").status_code == 202  # where nothing changes, there is nothing to say
     wrong = client.post(f"/api/jobs/{first}/retry", json={"overrides": {"second": 1}})
     assert_problem(wrong, 422, "unknown_field")
     assert_problem(client.post(f"/api/jobs/{first}/retry", json={"override": {}}), 422, "unknown_field")

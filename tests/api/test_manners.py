@@ -4,6 +4,7 @@ import re
 import socket
 from base64 import b64encode
 from hashlib import sha256
+from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -13,11 +14,14 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from api import files
 from api.app import create_app
 from api.manners import HEADERS
 from db import pages
+from storage.bucket import bucket
 from tests.api.asking import PATIENCE_S, assert_problem
 from tests.api.test_callers import surroundings
+from tests.canaries import HOOKS
 
 EVIL = "https://evil.example"
 SHOP = "https://shop.example"
@@ -25,13 +29,26 @@ SHOP = "https://shop.example"
 
 @pytest.mark.parametrize(("method", "path", "status"), [
     ("GET", "/health", 200), ("GET", "/api/tools", 200), ("GET", "/nope", 404), ("PUT", "/api/jobs", 405),
-    ("POST", "/api/generate", 415), ("GET", "/docs/problems", 200), ("OPTIONS", "/api/jobs", 200),
+    ("POST", "/api/generate", 415), ("GET", "/", 302), ("OPTIONS", "/api/jobs", 200),
 ])  # fmt: skip
 def test_every_answer_keeps_a_browser_from_harm(client: FlaskClient, method: str, path: str, status: int) -> None:
     answer = client.open(path, method=method)
     assert answer.status_code == status
     assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
     assert answer.headers["X-Request-Id"]
+
+
+def test_the_page_of_problems_has_its_one_style_and_nothing_else(client: FlaskClient) -> None:
+    page = client.get("/docs/problems")
+    told = {name: page.headers.get(name) for name in HEADERS}
+    style = re.fullmatch(
+        r"default-src 'none'; style-src 'sha256-([^']+)'; frame-ancestors 'none'",
+        told.pop("Content-Security-Policy") or "",
+    )
+    (written,) = re.findall(r"<style>(.*?)</style>", page.text, re.DOTALL)
+    assert style
+    assert style[1] == b64encode(sha256(written.encode()).digest()).decode()
+    assert told.items() <= HEADERS.items()
 
 
 def test_a_mistake_of_ours_is_answered_with_the_same_manners(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,6 +84,30 @@ def test_no_page_of_another_origin_may_read_unless_it_is_named(client: FlaskClie
         assert cors_of(client.open("/api/jobs", method=method, headers={"Origin": origin})) == []
 
 
+@pytest.mark.parametrize(("auth", "kept"), [("off", "public"), ("keys", "private")])
+def test_where_a_key_is_needed_nobody_keeps_a_file_for_others(app: Flask, auth: str, kept: str) -> None:
+    address = f"r2://{bucket().name}/{bucket().put('masks/manners.png', b'a file').key}"
+    with surroundings(AUTH=auth), app.test_request_context("/"):
+        assert files.send(address).headers["Cache-Control"].startswith(kept)
+
+
+@pytest.mark.parametrize("origin", [EVIL, "null", "http://localhost.evil.example", "http://127.0.0.1:1"])
+def test_without_keys_no_page_of_another_origin_has_anything_done(client: FlaskClient, origin: str) -> None:
+    for path in ("/api/train", "/api/uploads"):
+        form = {"images": (BytesIO(b"a zip"), "photos.zip")}
+        assert_problem(client.post(path, data=form, headers={"Origin": origin}), 403, "origin_refused")
+    assert client.get("/api/jobs", headers={"Origin": origin}).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["http://localhost", SHOP, None])
+@pytest.mark.usefixtures("database", "s3")
+def test_our_own_page_and_those_that_are_named_have_things_done(origin: str | None) -> None:
+    with surroundings(CORS_ORIGINS=SHOP):
+        client = create_app().test_client()
+    headers = {"Origin": origin} if origin else {}
+    assert client.post("/api/templates", json={}, headers=headers).status_code == 422
+
+
 def test_a_page_that_is_named_may_read_and_no_other(database: str, s3: object) -> None:  # noqa: ARG001 - they must run
     with surroundings(CORS_ORIGINS=f"{SHOP}, https://other.example/"):
         client = create_app().test_client()
@@ -87,13 +128,16 @@ def test_a_named_page_may_ask_before_it_sends_its_key(database: str, s3: object)
     }
     answer = client.options("/api/generate", headers=before)
     assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (200, SHOP)
-    assert "Authorization" in answer.headers["Access-Control-Allow-Headers"]
+    assert {"Authorization", "Last-Event-ID"} <= set(answer.headers["Access-Control-Allow-Headers"].split(", "))
+    assert "PATCH" in answer.headers["Access-Control-Allow-Methods"]
     assert client.get("/api/jobs", headers={"Origin": SHOP}).status_code == 401
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "10.0.0.1", "evil.example:80", "lo host"])
 def test_without_keys_we_are_asked_under_this_machines_names_alone(client: FlaskClient, host: str) -> None:
-    assert_problem(client.get("/api/jobs", headers={"Host": host}), 400, "bad_request")
+    assert (
+        "TRUSTED_HOSTS" in assert_problem(client.get("/api/jobs", headers={"Host": host}), 400, "bad_request")["detail"]
+    )
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "localhost:5000", "127.0.0.1:80"])
@@ -102,7 +146,7 @@ def test_the_names_of_this_machine_are_trusted(client: FlaskClient, host: str) -
 
 
 def test_other_names_are_trusted_where_they_are_said(database: str, s3: object) -> None:  # noqa: ARG001 - they must run
-    runpod = {"PUBLIC_URL": "https://hooks.example", "HOOK_SECRET": "x" * 16}
+    runpod = {"PUBLIC_URL": "https://hooks.example", "HOOK_SECRET": HOOKS}
     with surroundings(TRUSTED_HOSTS="gpu.example", AUTH="keys", **runpod):
         client = create_app().test_client()
     answers = {host: client.get("/health", headers={"Host": host}).status_code
@@ -117,7 +161,9 @@ def test_nobody_can_turn_one_verb_into_another(client: FlaskClient) -> None:
     assert_problem(client.open("/api/jobs", method="CONNECT"), 405, "method_not_allowed")
 
 
-@pytest.mark.parametrize("path", ["/console", "/?__debugger__=yes&cmd=resource", "/metrics", "/.env", "/.git/config"])
+@pytest.mark.parametrize(
+    "path", ["/console", "/nope?__debugger__=yes&cmd=resource", "/metrics", "/.env", "/.git/config"]
+)
 def test_there_is_no_way_in_for_those_who_mend(app: Flask, client: FlaskClient, path: str) -> None:
     assert_problem(client.get(path), 404, "not_found")
     assert not app.debug

@@ -1,8 +1,10 @@
 """What Prometheus reads: of the API, and of the house."""
 
+import re
 import socket
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import chain
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from db import figures
 from db.base import soon
+from scripts.dashboard import ROWS
 from settings import settings
 from tasks import metrics
 from tasks.metrics import House
@@ -95,6 +98,36 @@ def test_the_house_tells_what_is_open_and_counts_each_end_once(house: House) -> 
     assert ("packshot_stage_seconds_sum", {"tool": "mask", "stage": "queued"}) in [row[:2] for row in told]
     assert one in list(tell(house))  # and not twice
     assert ("packshot_database_up", {}, 1.0) in told
+
+
+def test_signs_of_which_there_are_none_are_told_too(house: House) -> None:
+    told = {labels["what"] for name, labels, _ in tell(house) if name == "packshot_suspicions"}
+    assert told >= {"second_remote_id", "late_outcome", "lost_attempt_ran"}
+
+
+#: What a question of the dashboard names: a metric, with its labels in braces, behind `by` and in the legend.
+NAMED = re.compile(r"(packshot_\w+)(?:{(\w+)=)?")
+LABELS = re.compile(r"by \(([\w, ]+)\)")
+LEGEND = re.compile(r"{{(\w+)}}")
+
+
+def test_each_panel_asks_for_labels_that_are_told(house: House, client: FlaskClient) -> None:
+    assert house.tally.since
+    house.tally.since -= timedelta(minutes=1)
+    rows.accept("video")
+    rows.start(rows.accept("mask"))
+    ended("mask")
+    client.get("/health")
+    client.post(f"/hooks/runpod/{uuid4()}/nonsense")
+    metrics.LOOKS.labels("mask", "running").inc()
+    told = {name: set(labels) | {"instance"} for name, labels, _ in tell(house)}  # Prometheus itself adds the instance
+    own = [sample for family in REGISTRY.collect() for sample in family.samples]
+    told |= {sample.name: set(sample.labels) | {"instance"} for sample in own}
+    for question, legend in chain.from_iterable(graph.lines for graph in chain.from_iterable(ROWS.values())):
+        ((metric, picked),) = NAMED.findall(question)
+        grouped = {label.strip() for group in LABELS.findall(question) for label in group.split(",")}
+        assert grouped | ({picked} if picked else set()) <= told[metric], question
+        assert set(LEGEND.findall(legend)) <= grouped, legend
 
 
 def test_without_a_database_the_house_tells_just_that(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,12 @@ from tests.api.asking import assert_problem
 from tools import errors
 
 #: Routes that show the description; they need none of their own.
-SHOWN = {"/openapi.json", "/docs", "/docs/problems", "/docs/<path:filename>"}
+SHOWN = {"/", "/openapi.json", "/docs", "/docs/problems", "/docs/<path:filename>"}
+
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
+#: What an example may be refused for: a model, a template or an address that is not there.
+ELSEWHERE = {"model_not_found", "template_not_found", "url_blocked", "bad_archive"}
 
 
 @pytest.fixture
@@ -84,6 +89,28 @@ def test_json_comes_first_among_media_types(document: dict[str, Any]) -> None:
     assert all(next(iter(body["content"])) == "application/json" for body in bodies if len(body["content"]) > 1)
 
 
+def test_the_example_of_a_body_is_taken(document: dict[str, Any], app: Flask, picture: str) -> None:
+    """What stands in the page's box can be sent as it stands, but for what only the house of its reader has."""
+    shown = {
+        operation["operationId"]: (path, body["content"]["application/json"]["example"])
+        for path, _, operation in operations(document)
+        if (body := operation.get("requestBody")) and "example" in body["content"].get("application/json", {})
+    }
+    assert set(shown) >= {"train", "generate", "mask_async", "inpaint", "video", "create_template", "resolve_template",
+                          "create_flow", "create_batch", "create_webhook"}  # fmt: skip
+    for path, body in shown.values():
+        sent = {name: picture if str(value).startswith("https://") else value for name, value in body.items()}
+        where = path.replace("{template_id}", NOBODY)
+        answer = app.test_client().post(where, json=sent, headers={"Prefer": "respond-async"})
+        assert answer.status_code in {200, 201, 202} or answer.get_json()["code"] in ELSEWHERE, (path, answer.text)
+
+
+def test_each_group_says_what_it_is_for(document: dict[str, Any]) -> None:
+    told = {group["name"]: group["description"] for group in document["tags"]}
+    assert list(told) == list(dict.fromkeys(name for _, _, one in operations(document) for name in one["tags"]))
+    assert all(told.values())
+
+
 def test_every_failure_is_a_problem_document(document: dict[str, Any], client: FlaskClient) -> None:
     for _, _, operation in operations(document):
         assert list(operation["responses"]["default"]["content"]) == ["application/problem+json"]
@@ -118,6 +145,11 @@ def test_the_type_of_a_problem_leads_to_its_sentence(client: FlaskClient) -> Non
     assert page.status_code == 200
     assert f'id="{code}"' in page.text
     assert "&lt;id&gt;" in page.text
+
+
+def test_the_front_leads_to_the_docs(client: FlaskClient) -> None:
+    answer = client.get("/")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/docs")
 
 
 def test_tools_show_what_they_take_and_give(client: FlaskClient) -> None:

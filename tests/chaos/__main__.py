@@ -14,6 +14,7 @@ from typing import Any
 
 from embedded import house as houses
 from embedded.ports import Wishes
+from tests.canaries import furnish
 from tests.chaos import case, evidence, figures, invariants, order, plan, town
 from tests.chaos.customers import Customers
 from tests.chaos.evidence import Evidence
@@ -54,6 +55,7 @@ def run(kept: Path, orders: list[order.Order], blows: list[plan.Blow]) -> bool:
     """Run the house, its customers and the nemesis, until all is quiet, and leave the evidence; False: it never was."""
     data = Path(tempfile.mkdtemp(prefix="packshot-chaos-"))
     data.chmod(0o711)  # root's PostgreSQL runs as nobody
+    furnish(data)
     with houses.lived_in(data, Wishes()) as house, town.lived_in(house, kept) as place, listening() as ear:
         hear(ear)
         customers, nemesis = Customers(place.api, kept, SEED), Nemesis(place, kept, SEED)

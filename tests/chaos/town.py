@@ -19,6 +19,7 @@ from embedded.logs import Log
 from embedded.ports import HOST, answers, any_free
 from embedded.servers import servers
 from embedded.supervisor import Running, Supervisor, silent, spawn
+from tests.canaries import HOOKS
 from tests.chaos.chores import DIARY
 from tests.gateway.routes import KEY
 
@@ -172,7 +173,7 @@ def surroundings(house: House, ports: Mapping[str, int], kept: Path) -> dict[str
         "PYTHONDONTWRITEBYTECODE": "", "PYTHONWARNINGS": "ignore:You're running the worker", "MALLOC_ARENA_MAX": "2",
         "RUNPOD_API_KEY": KEY, "RUNPOD_ENDPOINTS": "far=far-endpoint", "RUNPOD_POD_ID": "a worker of theirs",
         "RUNPOD_BASE_URL": f"http://{HOST}:{ports['gateway']}/v2", "PUBLIC_URL": api,
-        "HOOK_SECRET": "a secret of more than sixteen", "WEBHOOK_HOSTS": HOST,
+        "HOOK_SECRET": HOOKS, "WEBHOOK_HOSTS": HOST,
     }  # fmt: skip
 
 
@@ -187,7 +188,7 @@ def ours(town: Town, kept: Path) -> list[Child]:
         *(worker(town, kept, f"main{n}", "-Q", "main,resume", *programs.MAIN) for n in (1, 2)),
         worker(town, kept, "gpu", "-Q", "gpu", "-P", "prefork", "-c", str(PROCESSES), "--disable-prefetch",
                "--without-gossip", "--without-mingle"),
-        *(python(name, "tests.chaos.rig", ready=partial(says, kept / f"{name}.log", "watching as"))
+        *(python(name, "tests.chaos.rig", ready=partial(programs.says, kept / f"{name}.log", "watching as"))
           for name in ("watch1", "watch2")),
         python("api", "gunicorn", *serve, ready=partial(programs.healthy, town.ports["api"])),
     ]  # fmt: skip
@@ -202,9 +203,4 @@ def worker(town: Town, kept: Path, name: str, *options: str) -> Child:
     """Describe a worker."""
     node = f"{name}@here"
     arguments = ("-A", "tests.chaos.rig", "worker", "-n", node, "-l", "INFO", *options)
-    return child(town, name, "celery", *arguments, ready=partial(says, kept / f"{name}.log", f"{node} ready"))
-
-
-def says(log: Path, words: str) -> bool:
-    """Tell whether a program has ever said so: at its first start that means that it is ready."""
-    return words in log.read_text(errors="replace")
+    return child(town, name, "celery", *arguments, ready=partial(programs.says, kept / f"{name}.log", f"{node} ready"))

@@ -73,7 +73,7 @@ def settle(*job_ids: UUID) -> None:
     """End jobs well, and settle them."""
     for job_id in job_ids:
         end(job_id)
-        life.settle(job_id)
+        life.settle(job_id, well=True)
 
 
 def lock(session: Any, job_id: UUID) -> Job:

@@ -1,6 +1,8 @@
 """Keys: kept as hashes, found by their prefix, and counted where a job is taken in."""
 
+import hmac
 from dataclasses import replace
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
@@ -67,6 +69,22 @@ def test_a_key_is_right_to_its_last_letter() -> None:
     for wrong in (key[:-1], key + "x", key[:-1] + ("A" if key[-1] != "A" else "B"), key.upper()):
         with pytest.raises(KeyRefused):
             api_keys.find(wrong)
+
+
+def test_whatever_is_sent_is_compared_once_and_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    key, compared = api_keys.create("timed", ["read"]), []
+
+    def compare(one: str, other: str) -> bool:
+        compared.append((len(one), len(other)))
+        return hmac.compare_digest(one, other)
+
+    monkeypatch.setattr(api_keys, "hmac", SimpleNamespace(compare_digest=compare))
+    api_keys.find(key)
+    _, prefix, secret = key.split("_", 2)
+    for wrong in (f"packshot_{prefix}_{'A' * len(secret)}", f"packshot_{'0' * 12}_{secret}", "x", key + "x" * 99):
+        with pytest.raises(KeyRefused):
+            api_keys.find(wrong)
+    assert compared == [(64, 64)] * 5  # hashes in hex, also where no key has such a prefix
 
 
 def test_a_revoked_and_an_expired_key_are_refused() -> None:

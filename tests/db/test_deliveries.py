@@ -1,13 +1,17 @@
 """What is on its way is sent under a lease, by the schedule, and marked by what came of it."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 import pytest
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, text, update
 
 from db import deliveries, delivery_pages, receivers, upkeep
-from db.base import soon, transaction
+from db.base import quick, soon, transaction
 from db.deliveries import LEASE_S, SCHEDULE_S
 from db.jobs import Job
-from db.receivers import DEFAULT, Callback, Delivery, Receiver
+from db.receivers import DEFAULT, Callback, Delivery, Receiver, Wish
 from tests.db import hearing, rows
 from tools.webhooks import JOB_ENDS, Change
 
@@ -96,6 +100,34 @@ def test_who_wants_to_hear_no_more_is_disabled() -> None:
     shown = receivers.show_one(ours)
     assert (shown["enabled"], shown["disabled_why"]) == (False, "it answered 410 Gone")
     assert [one["status"] for one in delivery_pages.read_list(other)["data"]] == ["pending"] * 2
+
+
+@pytest.mark.parametrize("wish", [None, hearing.wish(*JOB_ENDS)], ids=["registered", "asked for"])
+def test_many_who_are_told_so_at_once_wait_for_each_other_in_one_order(
+    wish: Wish | None, wait_until: Callable[..., None]
+) -> None:
+    ours = DEFAULT if wish else hearing.register()
+    for _ in range(3):
+        rows.end(hearing.accept(wish))
+    gone: list[Callable[[], object]] = [
+        partial(deliveries.refused, hearing.claim(), {**hearing.ENTRY, "status": 410}) for _ in range(2)
+    ]
+    gone.append(partial(receivers.change, ours, Change(name="x") if wish else Change(enabled=False), None))
+    with ThreadPoolExecutor(3) as pool:
+        with transaction() as session:
+            receivers.find(session, ours, lock=True)
+            all_at_once = [pool.submit(do) for do in gone]
+            wait_until(lambda: waiting() == 3)
+        for one in all_at_once:
+            one.result()
+    assert [one["status"] for one in delivery_pages.read_list(ours)["data"]] == ["failed"] * 3
+
+
+def waiting() -> int:
+    """Count those who wait for a lock."""
+    with quick().connect() as connection:
+        locks = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        return int(connection.scalar(text(locks)) or 0)
 
 
 def test_a_callback_that_wants_to_hear_no_more_is_forgotten() -> None:

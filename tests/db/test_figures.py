@@ -44,7 +44,7 @@ def test_a_job_is_counted_in_each_state_that_it_goes_through() -> None:
     assert backlog() == {"main": 0, "gpu": 1}  # who runs something is needed
     rows.end(job_id)
     assert (figures.read_now().open_jobs, backlog()) == ([], {"main": 1, "gpu": 0})  # it must be sent on
-    life.settle(job_id)
+    life.settle(job_id, well=True)
     assert backlog() == {"main": 0, "gpu": 0}
 
 

@@ -135,7 +135,7 @@ def test_a_blocked_job_is_looked_after_soon_after_each_job_before_it_was_settled
 def test_a_job_that_goes_on_is_not_settled() -> None:
     first, second = chain(2)
     far = rows.due_in(second)
-    life.settle(first)
+    life.settle(first, well=True)
     assert rows.job(first).settled_at is None
     assert (rows.due_in(second) or 0) > (far or 0) - 60
 
@@ -143,7 +143,7 @@ def test_a_job_that_goes_on_is_not_settled() -> None:
 def test_a_failed_job_unblocks_nobody() -> None:
     first, second = chain(2)
     rows.end(first, "failed")
-    life.settle(first)
+    life.settle(first, well=False)
     assert rows.job(first).settled_at
     assert (status(second), rows.due_in(second)) == (["cancelled"], None)
 

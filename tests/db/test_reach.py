@@ -13,7 +13,7 @@ from sqlalchemy import text, update
 from sqlalchemy.exc import ProgrammingError
 
 from db import listen, templates, watchers
-from db.base import soon, transaction
+from db.base import quick, soon, transaction
 from db.watchers import Watcher
 from tests.db import rows
 from tools.errors import TemplateNotFound, Unavailable
@@ -36,6 +36,13 @@ def test_whoever_listens_hears_each_event_of_a_job(listening: Any) -> None:
     rows.end(job_id)
     assert [UUID(heard) for heard in listen.wait(listening, 5)] == [job_id]
     assert list(listen.wait(listening, 0)) == []
+
+
+def test_whoever_listens_finds_out_that_the_network_has_forgotten_him_as_all_others_do(listening: Any) -> None:
+    with quick().connect() as connection:
+        others = connection.connection.dbapi_connection.get_dsn_parameters()  # type: ignore[union-attr]  # it is psycopg2's
+    assert others["keepalives_idle"] == "10"
+    assert listening.get_dsn_parameters() == others
 
 
 def test_nothing_is_heard_of_what_was_taken_back(listening: Any) -> None:

@@ -1,14 +1,18 @@
 """What receivers are to be told stands in the transaction of what happened."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, event, func, select, text
 
 from db import delivery_pages, life, models, receivers
-from db.base import transaction
-from db.receivers import DEFAULT, Delivery
+from db.base import engine, transaction
+from db.receivers import DEFAULT, Delivery, Receiver
 from tests.db import hearing, rows
 from tools.errors import InvalidInput
-from tools.webhooks import BATCH_ENDS, EVENTS, FLOW_ENDS, JOB_ENDS, Change
+from tools.webhooks import BATCH_ENDS, EVENTS, FLOW_ENDS, JOB_ENDS, Change, WebhookNotFound
 
 pytestmark = pytest.mark.usefixtures("start_anew")
 
@@ -37,8 +41,8 @@ def test_a_second_end_is_told_to_nobody() -> None:
     job_id = hearing.accept()
     rows.end(job_id)
     rows.end(job_id, "failed")
-    life.settle(job_id)
-    assert [event for event, *_ in hearing.told()] == ["job.completed"]
+    life.settle(job_id, well=True)
+    assert [name for name, *_ in hearing.told()] == ["job.completed"]
 
 
 def test_what_ends_because_of_another_is_told_too() -> None:
@@ -47,14 +51,14 @@ def test_what_ends_because_of_another_is_told_too() -> None:
     second.upstream = [first.id]
     rows.canvas(first, second)
     rows.end(first.id, "failed")
-    assert [(event, of) for event, _, of in hearing.told()] == [("job.cancelled", str(second.id))]
+    assert [(name, of) for name, _, of in hearing.told()] == [("job.cancelled", str(second.id))]
 
 
 def test_a_receiver_hears_of_the_events_that_it_wants_alone() -> None:
     wants = hearing.register("job.failed")
     for status in ("completed", "failed"):
         rows.end(hearing.accept(hearing.wish("job.cancelled")), status)
-    assert [(event, one) for event, one, _ in hearing.told()] == [("job.failed", wants)]
+    assert [(name, one) for name, one, _ in hearing.told()] == [("job.failed", wants)]
 
 
 def test_one_that_is_disabled_hears_of_nothing_and_what_was_on_its_way_fails() -> None:
@@ -82,7 +86,7 @@ def test_progress_is_told_to_who_wants_it_at_most_every_five_seconds() -> None:
     rows.change(job_id, progress=0.3)
     assert len(hearing.told()) == 4
     rows.end(job_id)
-    assert [event for event, *_ in hearing.told()][4:] == ["job.completed"]
+    assert [name for name, *_ in hearing.told()][4:] == ["job.completed"]
 
 
 def test_a_model_is_told_when_it_is_ready() -> None:
@@ -102,6 +106,66 @@ def test_a_model_of_a_flow_is_told_to_who_asked_for_the_flow() -> None:
         models.expect(session, job_id, told)
         models.complete(session, job_id, "r2://packshot/models/a.safetensors")
     assert hearing.told() == [("model.ready", DEFAULT, str(job_id))]
+
+
+def test_an_end_neither_waits_for_a_receiver_that_is_being_deleted_nor_fails_by_it() -> None:
+    going, stays = hearing.register(), hearing.register()
+    job_id = hearing.accept()
+    with engine().connect() as other:
+        other.execute(delete(Receiver).where(Receiver.id == going))
+        rows.end(job_id, "failed")
+        other.commit()
+    assert hearing.told() == [("job.failed", stays, str(job_id))]
+    with pytest.raises(WebhookNotFound):
+        receivers.show_one(going)
+
+
+def test_who_changes_a_receiver_keeps_no_end_from_being_told_to_it() -> None:
+    ours = hearing.register()
+    with transaction() as session:
+        receivers.find(session, ours, lock=True)
+        rows.end(hearing.accept())
+    assert [(name, one) for name, one, _ in hearing.told()] == [("job.completed", ours)]
+
+
+def test_a_receiver_that_was_told_much_is_deleted_a_batch_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, other = hearing.register(), hearing.register()
+    for _ in range(7):
+        rows.end(hearing.accept())
+    monkeypatch.setattr(receivers, "BATCH", 3)
+    with noted() as did:
+        receivers.remove(ours)
+    assert did == ["commit", 3, "commit", 3, "commit", 1, "commit", "0 left", "commit"]
+    assert {one for _, one, _ in hearing.told()} == {other}
+
+
+@contextmanager
+def noted() -> Iterator[list[object]]:
+    """Note how many deliveries each statement deletes, how many go with a receiver, and each end of a transaction."""
+    did: list[object] = []
+
+    def after(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("DELETE FROM deliveries"):
+            did.append(cursor.rowcount)
+
+    def before(connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("DELETE FROM receivers"):
+            left = text("SELECT count(*) FROM deliveries WHERE receiver_id = :id")
+            did.append(f"{connection.scalar(left, parameters)} left")
+
+    def end(_connection: Any) -> None:
+        did.append("commit")
+
+    heard: dict[str, Callable[..., Any]] = {
+        "after_cursor_execute": after,
+        "before_cursor_execute": before,
+        "commit": end,
+    }
+    for name, hear in heard.items():
+        event.listen(engine(), name, hear)
+    yield did
+    for name, hear in heard.items():
+        event.remove(engine(), name, hear)
 
 
 def test_there_is_an_end_to_how_many_can_hear_of_everything(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +195,7 @@ def test_a_batch_is_told_as_a_batch() -> None:
         [{"id": "item", "tool": "mask", "with": hearing.MASK}], kind="batch", wished=hearing.wish(*BATCH_ENDS)
     )
     rows.end(hearing.jobs_of(batch_id)[0], "failed", result={"success": True})
-    assert [event for event, *_ in hearing.told()] == ["job.failed", "batch.failed", "batch.failed"]
+    assert [name for name, *_ in hearing.told()] == ["job.failed", "batch.failed", "batch.failed"]
 
 
 def test_a_job_that_fails_as_its_step_opens_is_told_too() -> None:
@@ -140,7 +204,7 @@ def test_a_job_that_fails_as_its_step_opens_is_told_too() -> None:
     steps = [{"id": "cut", "tool": "mask", "with": hearing.MASK}, {"id": "film", "tool": "video", "with": film}]
     flow_id = hearing.accept_flow(steps)
     rows.end(hearing.jobs_of(flow_id)[0], result={"r2_path": "r2://packshot/masks/a.png", "object_name": "shoe" * 2000})
-    assert [event for event, *_ in hearing.told()] == ["job.failed", "flow.failed"]
+    assert [name for name, *_ in hearing.told()] == ["job.failed", "flow.failed"]
 
 
 def test_all_events_can_happen() -> None:

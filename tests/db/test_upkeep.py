@@ -1,14 +1,17 @@
 """What nobody needs any more is forgotten, in the database's time; what somebody needs is not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, event, func, insert, select, text, update
 
 from db import attempts, intake, runs, suspicions, upkeep, watchers
-from db.base import soon, transaction
+from db.base import engine, soon, transaction
+from db.flows import Flow
 from db.intake import IdempotencyKey, Key
 from db.jobs import Job
 from db.suspicions import Suspicion
@@ -53,8 +56,73 @@ def test_a_key_is_kept_for_a_day_after_the_end_of_its_job() -> None:
     assert intake.find_key(Key("mask", old, "another")) is None, "the name is free again"
 
 
+def forget_all_events() -> None:
+    with transaction() as session:
+        session.execute(delete(Event))
+
+
+@contextmanager
+def counted_reads(table: str) -> Iterator[dict[str, int]]:
+    """Count what statements read of a table, also for foreign keys: rows, and whether all of them."""
+    read = {"rows": 0, "scans": 0}
+    seen = text(
+        "SELECT seq_scan, seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables WHERE relname = :name"
+    )
+
+    def note(sign: int, connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("DELETE"):
+            scans, rows_read = connection.execute(seen, {"name": table}).one()
+            read["rows"] += sign * rows_read
+            read["scans"] += sign * scans
+
+    before, after = partial(note, -1), partial(note, 1)
+    event.listen(engine(), "before_cursor_execute", before)
+    event.listen(engine(), "after_cursor_execute", after)
+    yield read
+    event.remove(engine(), "before_cursor_execute", before)
+    event.remove(engine(), "after_cursor_execute", after)
+
+
+def test_while_no_event_is_old_a_round_reads_no_more_than_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget_all_events()
+    job_id = rows.accept()
+    with transaction() as session:
+        session.execute(insert(Event), [{"job_id": job_id, "name": "progress", "data": {}}] * 2000)
+        session.execute(text("ANALYZE events"))
+    monkeypatch.setattr(upkeep, "BATCH", 10)
+    with counted_reads("events") as read:
+        assert upkeep.forget_events(30) == 0
+    assert 0 < read["rows"] <= 3 * upkeep.BATCH
+
+
+@pytest.mark.parametrize("forget", [upkeep.forget_jobs, upkeep.forget_flows])
+def test_what_is_forgotten_finds_its_keys_by_an_index(forget: Callable[[int], int]) -> None:
+    if forget == upkeep.forget_jobs:
+        old_job()
+    else:
+        with transaction() as session:
+            session.execute(insert(Flow).values(id=uuid4(), asked={}, remaining=0, status="completed"))
+            session.execute(update(Flow).values(created_at=soon(-9 * DAY_S), ended_at=soon(-9 * DAY_S)))
+    engine().dispose()  # a connection that has never planned it
+    with scanning_only_without_index(), counted_reads("idempotency_keys") as read:
+        assert forget(8) == 1
+    assert read["scans"] == 0
+
+
+@contextmanager
+def scanning_only_without_index() -> Iterator[None]:
+    """Let the planner read a whole table only if there is no other way, however small it is."""
+
+    def begin(connection: Any) -> None:
+        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+
+    event.listen(engine(), "begin", begin)
+    yield
+    event.remove(engine(), "begin", begin)
+
+
 def test_events_are_deleted_a_batch_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    upkeep.forget_events(1)
+    forget_all_events()
     ids = [rows.accept() for _ in range(5)]
     fresh = rows.accept()
     change(Event, Event.job_id.in_(ids), at=soon(-31 * DAY_S))

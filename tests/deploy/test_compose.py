@@ -9,6 +9,7 @@ import pytest
 from dotenv import dotenv_values
 from sqlalchemy import make_url
 
+from benchmarks.service import size
 from scripts import images
 from settings import Settings
 from tests.deploy.compose import ROOT, is_ours, load, replicas, services
@@ -19,6 +20,19 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     "default": services(), "split": services("split"), "gpu": services(**GPU_BOX),
 }  # fmt: skip
 EVERY = [(profile, name) for profile, known in PROFILES.items() for name in known]
+
+#: Settings that `.env` does not reach: who gives them, or why nobody does.
+GIVEN = {
+    "DATABASE_URL": "made of POSTGRES_PASSWORD", "REDIS_URL": "made of VALKEY_PASSWORD",
+    "PACKSHOT_TOOLS": "the services of the profile split", "METRICS_BIND": "api and watch",
+    "COMFYUI_URL": "the GPU box's image", "COMFYUI_COMMAND": "the same", "LORA_CACHE_BYTES": "the same",
+    "MODELS_DIR": "no image of the file trains with a GPU",
+    "GENERATE_PROFILE": "gpu-box alone", "INPAINT_PROFILE": "the same", "VIDEO_PROFILE": "the same",
+    "PACKSHOT_DATA_DIR": "of `packshot up`", "API_PORT": "a port of this machine", "FLOWER_PORT": "the same",
+}  # fmt: skip
+
+#: Of these, what reaches the GPU box.
+PROFILED = {"GENERATE_PROFILE", "INPAINT_PROFILE", "VIDEO_PROFILE"}
 
 #: The seed's six services, by port.
 SEED = {5001: "train", 5002: "generate", 5003: "resolve_template", 5004: "mask", 5005: "inpaint", 5006: "video"}
@@ -53,6 +67,20 @@ def test_our_settings_take_what_a_container_is_told(profile: str, name: str, mon
         "valkey",
     }
     assert told.s3_endpoint_url == "http://s3:8333"
+
+
+def test_every_other_setting_reaches_every_container_of_ours() -> None:
+    told = {name.upper(): f"<{name}>" for name in Settings.model_fields}
+    for name, service in services("split", "gpu", **told).items():
+        if is_ours(service):
+            unheard = {variable for variable, value in told.items() if service["environment"].get(variable) != value}
+            own = {"ENGINE"} if name in {"gpu", "gpu-box"} else set()
+            assert unheard - own == GIVEN.keys() - (PROFILED if name == "gpu-box" else set()), name
+
+
+def test_the_docs_name_what_env_does_not_reach() -> None:
+    page = (ROOT / "docs/compose.md").read_text()
+    assert [name for name in GIVEN if f"`{name}`" not in page] == []
 
 
 def test_servers_and_customers_are_told_the_same_secrets() -> None:
@@ -103,12 +131,22 @@ def test_a_container_can_do_little_and_says_how_it_is(profile: str, name: str) -
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["deploy"]["resources"]["limits"]["memory"]
-    assert service.get("read_only", False) is (is_ours(service) and name != "gpu-box")
+    assert service.get("read_only", False) is ((is_ours(service) or name == "s3") and name != "gpu-box")
     assert ("healthcheck" in service) is (name != "migrate")  # that one ends
     assert service["restart"] == ("no" if name == "migrate" else "unless-stopped")
     assert replicas(service) == 1
     if not is_ours(service) and "build" not in service:
         assert service["user"] in {"postgres", "valkey"}
+
+
+@pytest.mark.parametrize(("profile", "name"), EVERY)
+def test_who_fills_tmp_is_not_killed_for_it(profile: str, name: str) -> None:
+    service = PROFILES[profile][name]
+    if "build" in service:
+        (scratch,) = service["tmpfs"]
+        path, _, room = scratch.partition(":size=")
+        assert path == "/tmp"
+        assert size(room) + 256 * 2**20 <= size(service["deploy"]["resources"]["limits"]["memory"])
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -24,7 +24,8 @@ def told() -> set[str]:
     """Name all series that we tell."""
     own = {REQUESTS, metrics.LOOKS, metrics.WEBHOOKS}
     counted = [*metrics.House().tally.registry.collect(), *(one for each in own for one in each.collect())]
-    gauges = [metrics.OPEN, metrics.OLDEST, metrics.ATTEMPTS, metrics.BACKLOG, metrics.SUSPICIONS, metrics.WATCHERS]
+    gauges = [metrics.OPEN, metrics.OLDEST, metrics.ATTEMPTS, metrics.BACKLOG, metrics.SUSPICIONS, metrics.WATCHERS,
+              metrics.UP]  # fmt: skip
     names = [family.name + end for family in counted for end in ("_total", "_bucket", "_count", "_sum")]
     return {*names, *(name for name, _ in gauges)}
 

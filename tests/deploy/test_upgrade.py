@@ -7,6 +7,9 @@ import pytest
 from benchmarks import upgrade
 from tests.deploy.compose import ROOT
 
+#: As Celery finds its settings: where somebody stands comes first.
+BY_CELERY = "from celery.utils.imports import import_from_cwd; found = import_from_cwd('celeryconfig')"
+
 
 def test_without_a_tag_it_asks_for_a_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("FROM", raising=False)
@@ -23,7 +26,7 @@ def test_the_code_of_a_version_runs_from_its_own_folder(tmp_path: Path) -> None:
         pytest.skip("this is no checkout")
     older = tmp_path / "older"
     upgrade.unpack("HEAD", older)
-    said = upgrade.run(upgrade.code(older), "import outage; print(outage.__file__)")
-    assert said.strip() == str(older / "outage.py")
+    said = upgrade.run(upgrade.code(older), f"import outage; {BY_CELERY}; print(outage.__file__, found.__file__)")
+    assert said.split() == [str(older / "outage.py"), str(older / "celeryconfig.py")]
     with pytest.raises(SystemExit, match="There is no no-such-version"):
         upgrade.unpack("no-such-version", tmp_path / "none")

@@ -3,7 +3,6 @@
 import json
 import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import requests
 from embedded import orphans
 from embedded.demo_photos import shipped
 from embedded.demo_script import Script
-from tests.conftest import NO_SERVERS, Processes
+from tests.conftest import NO_SERVERS, Processes, opened
 from tests.docs.blocks import ROOT
 from tests.docs.reader import Reader
 
@@ -23,18 +22,16 @@ PATIENCE_S = 120
 @pytest.fixture(scope="module")
 def data() -> Iterator[Path]:
     """Run the whole house once; its data directory."""
-    folder = Path(tempfile.mkdtemp(prefix="packshot-tests-"))
-    folder.chmod(0o711)  # root's PostgreSQL runs as nobody
-    starter = Processes(folder)
-    env = {**NO_SERVERS, "PACKSHOT_DATA_DIR": str(folder / "data"), "WEBHOOK_HOSTS": "127.0.0.1"}
-    up = starter.start("packshot", "up", env=env)
-    up.wait_for(lambda: "Packshot is up." in up.said(), PATIENCE_S)
-    yield folder / "data"
-    up.popen.send_signal(signal.SIGINT)
-    up.popen.wait(60)
-    up.kill()
-    orphans.end(folder / "data", patience_s=1)
-    shutil.rmtree(folder)
+    with opened() as folder:
+        starter = Processes(folder)
+        env = {**NO_SERVERS, "PACKSHOT_DATA_DIR": str(folder / "data"), "WEBHOOK_HOSTS": "127.0.0.1"}
+        up = starter.start("packshot", "up", env=env)
+        up.wait_for(lambda: "Packshot is up." in up.said(), PATIENCE_S)
+        yield folder / "data"
+        up.popen.send_signal(signal.SIGINT)
+        up.popen.wait(60)
+        up.kill()
+        orphans.end(folder / "data", patience_s=1)
 
 
 @pytest.fixture(scope="module")

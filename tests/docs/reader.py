@@ -81,8 +81,7 @@ def untold() -> dict[str, str]:
 class Reader:
     """Reads in a folder of his own that looks like the checkout; his house answers at `base`, not at port 5000.
 
-    What the pages leave in /tmp, he leaves in a folder of his own, and he listens at a port of his own, as others may
-    read at the same time.
+    He listens at a port of his own, as others may read at the same time.
     """
 
     def __init__(self, checkout: Path, folder: Path, house: Path, base: str) -> None:
@@ -92,13 +91,12 @@ class Reader:
                 (folder / path.name).symlink_to(path)
         (folder / ".local").symlink_to(house)
         (folder / ".venv").symlink_to(Path(sys.prefix))
-        (folder / "tmp").mkdir()
         self.files, self.port = 0, any_free(set())
         self.sessions = {"sh": Session(["sh", "-e"], folder, untold())}
 
     def run(self, block: Block) -> str:
         """Run a block in the session of its language; what it prints. Fails where it fails."""
-        code = block.code.replace("http://127.0.0.1:5000", self.base).replace("/tmp/", f"{self.folder}/tmp/")
+        code = block.code.replace("http://127.0.0.1:5000", self.base)
         code = code.replace(PORT, str(self.port)).replace("webhooks listen ", f"webhooks listen --port {self.port} ")
         if block.language == "sh":
             return self.ask("sh", self.shell(self.write(code)), block)

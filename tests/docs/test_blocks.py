@@ -1,5 +1,7 @@
 """What a reader can copy does what the page says, on a real house."""
 
+import ast
+import re
 import subprocess
 from pathlib import Path
 
@@ -13,6 +15,10 @@ TARGETS = {
     "demo": "packshot demo", "up": "packshot up", "test": "-m pytest", "lint": "ruff check", "docs": "mkdocs build",
     "chaos": "-m tests.chaos", "hooks": "-m tests.hooks", "test-comfyui": "comfyui/live.py",
 }  # fmt: skip
+
+
+#: Statements of Python that have others within them.
+COMPOUND = (ast.FunctionDef, ast.ClassDef, ast.For, ast.While, ast.If, ast.With, ast.Try)
 
 
 def name(page: Path) -> str:
@@ -29,6 +35,22 @@ def test_every_block_runs_and_prints_what_the_page_says(page: Path, reader: Read
 @pytest.mark.parametrize("page", pages(), ids=name)
 def test_no_block_hides_behind_another_language(page: Path) -> None:
     assert [block for block in read_blocks(page) if block.language not in RUN | SHOWN] == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=name)
+def test_every_block_can_be_pasted_into_any_terminal(page: Path) -> None:
+    blocks = [block for block in read_blocks(page) if block.language in RUN]
+    # zsh, which is what a Mac opens, takes a comment for words; and what lies in /tmp may be somebody else's.
+    assert [block for block in blocks if re.search(r"(^|\s)# |/tmp\b", block.code) and block.language == "sh"] == []
+    # Python wants an empty line behind what is indented, where it is typed.
+    assert [block for block in blocks if block.language == "python" and typed_wrong(block.code)] == []
+
+
+def typed_wrong(code: str) -> bool:
+    """Tell whether a prompt of Python would refuse it: each statement of several lines is over at an empty one."""
+    ends = [statement.end_lineno or 0 for statement in ast.parse(code).body if isinstance(statement, COMPOUND)]
+    lines = code.splitlines()
+    return any(lines[end : end + 1] not in ([], [""]) for end in ends)
 
 
 @pytest.mark.parametrize("target", sorted(TARGETS))

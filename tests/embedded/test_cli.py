@@ -8,14 +8,17 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import delete
 
 from db import suspicions
 from db.base import transaction
 from db.suspicions import Suspicion
 from embedded import orphans, ports
+from embedded.cli import main
 from embedded.house import lived_in
 from embedded.ports import Wishes
+from tests.canaries import RUNPOD, secret
 from tests.conftest import NO_SERVERS
 from tests.gateway.gateway import Gateway
 
@@ -66,16 +69,18 @@ def test_the_doctor_asks_runpods_endpoints_how_they_are(processes: Any, tmp_path
     gateway.start()
     env = gateway.customer_env("mask", "sculpt")
     code, said = packshot(processes, "doctor", tmp_path / "data", **env)
-    refused = packshot(processes, "doctor", tmp_path / "data", **{**env, "RUNPOD_API_KEY": "a wrong one"})
+    refused = packshot(processes, "doctor", tmp_path / "data", **{**env, "RUNPOD_API_KEY": secret("wrong")})
     gateway.stop()
     assert code == refused[0] == 1
     assert "ok    runpod      mask on nap-endpoint: workers " in said
     assert "FAIL  runpod      there is no tool sculpt: correct RUNPOD_ENDPOINTS." in said
     assert "401" in refused[1]
+    assert "look at RUNPOD_API_KEY" in refused[1]
+    assert "Unclosed" not in said + refused[1]
 
 
 def test_a_watcher_refuses_an_endpoint_for_a_tool_that_is_none(processes: Any, tmp_path: Path) -> None:
-    env = {"RUNPOD_ENDPOINTS": "sculpt=abc", "RUNPOD_API_KEY": "a key"}
+    env = {"RUNPOD_ENDPOINTS": "sculpt=abc", "RUNPOD_API_KEY": RUNPOD}
     code, said = packshot(processes, "watch", tmp_path / "data", **env)
     assert code == 1
     assert "Error: There is no tool sculpt; there are train, " in said
@@ -117,6 +122,30 @@ def test_migrate_finds_everything_done_the_second_time(processes: Any) -> None:
     assert migrated.popen.wait(60) == 0, migrated.said()
 
 
+@pytest.mark.parametrize("command", ["migrate", "keys list", "keys revoke nothing"])
+def test_a_command_without_its_database_says_where_it_looked(processes: Any, command: str) -> None:
+    port = ports.any_free(set())
+    told = f"postgresql://packshot:{secret('nobody')}@127.0.0.1:{port}/packshot"
+    started = processes.start("packshot", *command.split(), env={**NO_SERVERS, "DATABASE_URL": told})
+    assert started.popen.wait(60) == 1
+    assert f"looked for at 127.0.0.1:{port}, where DATABASE_URL leads" in started.said()
+    assert "Traceback" not in started.said()
+    assert secret("nobody") not in started.said()
+
+
+def test_listening_says_what_is_in_its_way(processes: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with socket.create_server((ports.HOST, 0)) as taken:
+        port = str(taken.getsockname()[1])
+        wrong = {f"--port {port}": f"Port {port} is not to be had", f"--keep {tmp_path}/file/x": "file/x is not",
+                 "--secret whsec_a": "WEBHOOK_SECRET is no secret", "--port 99999": "is not in the range"}  # fmt: skip
+        for options, words in wrong.items():
+            started = processes.start("packshot", "webhooks", "listen", "--port", "0", *options.split())
+            assert started.popen.wait(60) > 0
+            assert words in started.said()
+            assert "Traceback" not in started.said()
+
+
 def test_every_server_carries_the_mark_by_which_an_orphan_is_found(servers: Mapping[str, str]) -> None:
     found = {Path(f"/proc/{pid}/exe").readlink().name for pid in orphans.find(Path(servers["PACKSHOT_DATA_DIR"]))}
     assert found == {"valkey-server", "postgres", "weed"}
@@ -144,3 +173,17 @@ def test_the_doctor_tells_what_may_have_been_paid_twice(processes: Any, tmp_path
     assert "ok    paid twice  suspected: late_outcome: 2, second_remote_id: 1 (table suspicions)" in said
     with transaction() as session:
         session.execute(delete(Suspicion))
+
+
+@pytest.mark.parametrize("group", [(), ("keys",), ("webhooks",)])
+def test_no_line_of_the_help_is_cut(group: tuple[str, ...]) -> None:
+    said = CliRunner().invoke(main, [*group, "--help"]).output
+    assert "Commands:" in said
+    assert "..." not in said.replace("[ARGS]...", "")
+
+
+def test_who_has_not_said_where_the_database_is_hears_how(processes: Any, tmp_path: Path) -> None:
+    started = processes.start("packshot", "keys", "list", env={**NO_SERVERS, "PACKSHOT_DATA_DIR": str(tmp_path)})
+    assert started.popen.wait(60) == 1
+    assert f"make up's house is reached after set -a; . {tmp_path}/env; set +a" in started.said()
+    assert len(started.said().splitlines()) == 1

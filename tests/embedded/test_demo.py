@@ -2,9 +2,7 @@
 
 import io
 import json
-import shutil
 import signal
-import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +16,7 @@ from PIL import ExifTags, Image, ImageOps
 from safetensors.numpy import load_file
 
 from embedded import contact_sheet, demo_photos, orphans
-from tests.conftest import NO_SERVERS, Process, Processes
+from tests.conftest import NO_SERVERS, Process, Processes, opened
 
 TOOLS = ["train", "resolve_template", "generate", "mask", "inpaint", "video"]
 SCENES = ["beach", "forest", "night"]
@@ -33,12 +31,10 @@ PHOTO, SCENE, LARGE = ((cell.width, cell.height) for cell in (
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     """Give a folder that PostgreSQL can pass through to when we are root."""
-    made = Path(tempfile.mkdtemp(prefix="packshot-tests-"))
-    made.chmod(0o711)
-    yield made
-    for data in ("data", "own"):
-        orphans.end(made / data, patience_s=1)
-    shutil.rmtree(made)
+    with opened() as made:
+        yield made
+        for data in ("data", "own"):
+            orphans.end(made / data, patience_s=1)
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ def test_a_key_has_the_scopes_and_bounds_that_were_asked_for(monkeypatch: pytest
     key = made(run("keys", "create", "agent", "--scope", "submit", *bounds))
     assert api_keys.find(key).scopes == {"submit"}
     listed = run("keys", "list").output
-    assert "0 of 7 jobs under way; 0 of 3600 GPU seconds today; 25 to spend a month" in listed
+    assert "0 of 7 jobs under way; 0 of 3600 GPU seconds today; 0 of 25 US dollars this month" in listed
     assert "agent  submit  until " in listed
 
 

@@ -78,6 +78,14 @@ def test_under_root_a_private_folder_stays_private(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user keeps everything in one place")
+@pytest.mark.parametrize("mode", [0o755, 0o1777])
+def test_no_mode_of_a_folder_that_was_there_is_changed(open_folder: Path, mode: int) -> None:
+    open_folder.chmod(mode)
+    assert postgres.settle(open_folder).data == open_folder / "postgres"
+    assert stat.S_IMODE(open_folder.stat().st_mode) == mode
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user keeps everything in one place")
 def test_under_root_a_folder_that_became_private_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:
     (tmp_path / "postgres").mkdir()
     with pytest.raises(Unavailable, match="chmod o"):
@@ -148,6 +156,14 @@ def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path: Path) -> N
         ports.choose(("api",), tmp_path / "ports.json", Wishes(fixed={"api": port}))
 
 
+def test_no_two_programs_get_one_port(tmp_path: Path) -> None:
+    port, kept = ports.any_free(set()), tmp_path / "ports.json"
+    chosen = ports.choose(("api", "flower"), kept, Wishes(fixed={"flower": port}, preferred={"api": port}))
+    assert chosen["flower"] == port != chosen["api"]
+    with pytest.raises(Unavailable, match=f"Port {port} is taken"):
+        ports.choose(("api", "flower"), kept, Wishes(fixed={"api": port, "flower": port}))
+
+
 @pytest.mark.parametrize(
     ("variable", "replaced"),
     [("REDIS_URL", "valkey"), ("DATABASE_URL", "postgres"), ("S3_ENDPOINT_URL", "seaweedfs")],
@@ -157,6 +173,15 @@ def test_a_server_that_the_environment_names_is_not_started(house: House, variab
     names = [child.name for child in list_servers(house, given)]
     assert names == [name for name in ("valkey", "postgres", "seaweedfs") if name != replaced]
     assert house.env(given)[variable] == "http://elsewhere"
+
+
+def test_our_bucket_opens_for_its_own_keys_whatever_a_shell_has_of_amazons(house: House) -> None:
+    theirs = {"AWS_ACCESS_KEY_ID": "theirs", "AWS_SECRET_ACCESS_KEY": "theirs too"}
+    assert house.env(theirs) == house.env({})
+    (bucket,) = [child for child in list_servers(house, theirs) if child.name == "seaweedfs"]
+    assert bucket.env["AWS_SECRET_ACCESS_KEY"] == house.secrets["s3"]
+    other = theirs | {"S3_ENDPOINT_URL": "https://s3.example"}
+    assert house.env(other) == {**house.defaults(other), **other}
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from embedded import orphans
 from embedded.house import House
-from embedded.up import table
+from embedded.up import screen, table
+from tests.conftest import NO_SERVERS
 
 PATIENCE_S = 120
 
@@ -28,8 +29,7 @@ def data(open_folder: Path) -> Iterator[Path]:
 
 
 def up(processes: Any, data: Path) -> Any:
-    no_servers = {"DATABASE_URL": "", "REDIS_URL": "", "S3_ENDPOINT_URL": "", "API_PORT": "0", "FLOWER_PORT": "0"}
-    house = processes.start("packshot", "up", env={**no_servers, "PACKSHOT_DATA_DIR": str(data)})
+    house = processes.start("packshot", "up", env={**NO_SERVERS, "PACKSHOT_DATA_DIR": str(data)})
     house.wait_for(lambda: "Packshot is up." in house.said(), PATIENCE_S)
     return house
 
@@ -43,11 +43,25 @@ def get(url: str, **headers: str) -> int:
             return refused.code
 
 
+def test_what_would_frighten_without_need_stays_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    say = screen()
+    say("postgres", "2026-11-25 12:49:48.156 UTC [7] FATAL:  the database system is starting up")
+    say("valkey", "7:M 25 Nov 2026 12:49:48.082 # WARNING Memory overcommit must be enabled!")
+    say("seaweedfs", "  Press Ctrl+C to stop all components")
+    say("postgres", "2026-11-25 12:49:48.156 UTC [7] FATAL:  could not write init file: No space left on device")
+    say("watch", "the database system is starting up")
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split("│")[0].strip() for line in shown] == ["postgres", "watch"]
+    assert "No space left" in shown[0]
+
+
 def test_the_whole_house(processes: Any, data: Path, wait_until: Callable[..., None]) -> None:
     house = up(processes, data)
     ports, secrets = (json.loads((data / name).read_text()) for name in ("ports.json", "secrets.json"))
     assert get(f"http://127.0.0.1:{ports['api']}/health") == 200
     assert f"Open http://127.0.0.1:{ports['api']}/docs" in house.said()
+    assert f"password in {data / 'secrets.json'}" in house.said()
+    assert secrets["flower"] not in house.said()
     flower = f"http://127.0.0.1:{ports['flower']}/workers"
     wait_until(lambda: get_or_none(flower), 30)
     assert get(flower) == 401
@@ -68,9 +82,12 @@ def test_the_whole_house(processes: Any, data: Path, wait_until: Callable[..., N
 
 def test_what_to_do_next_fits_eighty_columns() -> None:
     ports, secrets = dict.fromkeys(("api", "flower", "metrics", "api_metrics"), 65535), {"flower": "x" * 24}
-    lines = table(House(Path("/srv/packshot"), ports, secrets)).splitlines()
+    house = House(Path("/srv/packshot"), ports, secrets)
+    lines = table(house, shown=True).splitlines()
     assert max(map(len, lines)) <= 80
     assert sum("http://127.0.0.1:65535" in line for line in lines) >= 4
+    assert "           user packshot, password " + "x" * 24 in lines
+    assert "           user packshot, password in /srv/packshot/secrets.json" in table(house, shown=False)
 
 
 def read_names(port: int) -> set[str]:

@@ -24,10 +24,10 @@ from embedded.ports import HOST, any_free
 from storage.bucket import bucket
 from storage.door import take_picture
 from tests.api.asking import PATIENCE_S, PHOTOS, post
+from tests.canaries import HOOKS
 from tests.conftest import wait_until
 from tests.failpoints import ledger, points
 from tests.failpoints.deeds import World
-from tests.gateway.far import SECRET
 from tests.gateway.gateway import Gateway
 from tests.tasks.house import read, wait_for_end
 
@@ -38,7 +38,8 @@ WORKER = ("--without-gossip", "--without-mingle", "-l", "INFO")
 
 ARGUMENTS: dict[str, Sequence[str]] = {
     "main": (*WORKER, "-Q", "main,resume", "-P", "threads", "-c", "8"), "gpu": (*WORKER, "-Q", "gpu", "-c", "2"),
-    "api": ("api.app:create_app()", "-k", "gthread", "--threads", "20", "-w", "2", "--no-control-socket"),
+    "api": ("api.app:create_app()", "-k", "api.reception.Reception", "--threads", "20", "-w", "2",
+            "--no-control-socket"),
 }  # fmt: skip
 
 #: Seconds in which all programs must do their work, and must have ended.
@@ -111,7 +112,7 @@ class House:
         """Give a program's environment."""
         if name.startswith("far"):
             return self.gateway.worker_env(name)
-        return {**self.gateway.customer_env(*self.far_tools), "HOOK_SECRET": SECRET, "PUBLIC_URL": self.site}
+        return {**self.gateway.customer_env(*self.far_tools), "HOOK_SECRET": HOOKS, "PUBLIC_URL": self.site}
 
     def is_ready(self, name: str) -> bool:
         """Tell whether a program does its work."""

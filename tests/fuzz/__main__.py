@@ -33,7 +33,7 @@ def main() -> None:
           f"over {fuzz.LONGEST_S:g} s: {len(figures.slow)}, slowest {figures.slowest_s:g} s")  # fmt: skip
     print("written to var/fuzz/latest.json")
     if not figures.clean or figures.requests < FEWEST:
-        raise SystemExit(f"{figures.fuzzer}\nFuzzing has found something, or asked too little: see above.")
+        raise SystemExit(f"{figures.fuzzer[-6000:]}\nFuzzing has found something, or asked too little: see above.")
 
 
 if __name__ == "__main__":

@@ -54,8 +54,8 @@ def serving_app(processes: Processes, ledger: Path, key: str) -> Iterator[str]:
     port = any_free(set())
     env = {"FUZZ_LEDGER": str(ledger), "AUTH": "keys", "RATE_LIMIT": "100000000 per day", "SYNC_WAIT_S": "0"}
     started = processes.start(
-        "gunicorn", "tests.fuzz.served:create_app()", "-k", "gthread", "--threads", "16", "-b", f"127.0.0.1:{port}",
-        env=env,
+        "gunicorn", "tests.fuzz.served:create_app()", "-k", "api.reception.Reception", "--threads", "16",
+        "-b", f"127.0.0.1:{port}", env=env,
     )  # fmt: skip
     started.wait_for(lambda: "Booting worker" in started.said())
     url = f"http://127.0.0.1:{port}"
@@ -64,12 +64,15 @@ def serving_app(processes: Processes, ledger: Path, key: str) -> Iterator[str]:
 
 
 def ask(
-    url: str, key: str, out: Path, *, examples: int, phases: str, seed: int, workers: int = 2, only: str = "."
+    url: str, key: str, out: Path, *, examples: int, phases: str, seed: int, only: str = "."
 ) -> tuple[int, str]:  # fmt: skip
-    """Let schemathesis ask; give its exit code, and what it says in the end."""
+    """Let schemathesis ask; give its exit code, and what it says in the end.
+
+    By one worker: in one Python, two that read its own source at a time trip over each other, and the phase is lost.
+    """
     command = [
         str(Path(sys.executable).parent / "st"), "run", f"{url}/openapi.json", "--phases", phases,
-        "--continue-on-failure", "--max-examples", str(examples), "--seed", str(seed), "--workers", str(workers),
+        "--continue-on-failure", "--max-examples", str(examples), "--seed", str(seed), "--workers", "1",
         "--checks", CHECKS, "--max-response-time", str(LONGEST_S), "--request-timeout", "30", "--no-color",
         "--generation-database", "none", "--warnings", "off", "-H", f"Authorization: Bearer {key}",
         "--suppress-health-check", "all", "--no-shrink", "--include-path-regex", only,
@@ -116,7 +119,7 @@ def fuzz(processes: Processes, folder: Path, key: str, **wishes: Any) -> Figures
         code, said = ask(url, key, folder / "schemathesis.txt", **wishes)
     figures = judge(ledger, document)
     figures.seconds, figures.fuzzer_exit = round(monotonic() - began, 1), code
-    figures.fuzzer = "" if code == 0 else said[-6000:]
+    figures.fuzzer = "" if code == 0 else said
     return figures
 
 

@@ -36,9 +36,7 @@ def test_nothing_asked_proves_nothing() -> None:
 
 def test_strange_questions_get_documented_answers(database: str, s3: object, processes: Processes) -> None:  # noqa: ARG001 - they must run
     key = api_keys.create("fuzz", ["admin"])
-    figures = fuzz.fuzz(
-        processes, processes.folder, key, examples=1, phases="fuzzing", seed=7, workers=1, only=r"^/api/"
-    )
+    figures = fuzz.fuzz(processes, processes.folder, key, examples=1, phases="fuzzing", seed=7, only=r"^/api/")
     with transaction() as session:
         session.execute(text("TRUNCATE jobs, models, flows CASCADE"))
     assert figures.clean, figures

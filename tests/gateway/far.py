@@ -18,12 +18,11 @@ from db.traces import Attempt
 from storage.address import parse
 from storage.bucket import bucket
 from tests.api.asking import post, serve
+from tests.canaries import HOOKS
 from tests.conftest import Process, Processes, wait_until
 from tests.gateway.cloud import Work
 from tests.gateway.gateway import Gateway
 from tests.tasks.house import House, read, wait_for_end
-
-SECRET = "a secret of more than sixteen"
 
 #: Longer than a submission is looked for before it is made again.
 LONG_S = 400
@@ -39,7 +38,7 @@ class Far:
 
     def __init__(self, starter: Processes, gateway: Gateway, env: Mapping[str, str] | None = None) -> None:
         self.starter, self.gateway = starter, gateway
-        self.env = {**gateway.customer_env("nap"), "HOOK_SECRET": SECRET, **(env or {})}
+        self.env = {**gateway.customer_env("nap"), "HOOK_SECRET": HOOKS, **(env or {})}
         self.site = serve(starter, self.env)
         self.env["PUBLIC_URL"] = self.site
         self.house = House(starter, env=self.env, parts=("main", "watch"))

@@ -8,9 +8,11 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from tests import canaries
 from tests.gateway.cloud import ENDED, LARGEST, Cloud, Told, Work
+from tests.lookout import watch
 
-KEY = "a key of RunPod"
+KEY = canaries.RUNPOD
 
 #: Seconds that a worker's poll is held, and between two looks while it is.
 HOLD_S, LOOK_S = 1.0, 0.01
@@ -65,6 +67,7 @@ class Routes:
     async def run(self, request: web.Request) -> web.Response:
         """Take a job in."""
         raw = await request.read()
+        watch.hear("a job for RunPod", raw)
         body = json.loads(raw)
         if len(raw) > LARGEST or not body.get("input"):
             return web.json_response({"error": "bad request"}, status=400)
@@ -121,6 +124,7 @@ class Routes:
     async def done(self, request: web.Request) -> web.Response:
         """Take progress or a result: JSON, though the worker says that it is a form."""
         worker, work, raw = self.hear(request), self.find(request), await request.read()
+        watch.hear("an answer of a worker at RunPod", raw)
         body = json.loads(raw)
         taken = len(raw) <= LARGEST and work.worker == worker
         if body.get("status") == "IN_PROGRESS":

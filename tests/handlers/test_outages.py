@@ -15,6 +15,7 @@ from gpu_handlers.attempt import download, run_attempt
 from settings import settings
 from storage.bucket import Bucket, bucket
 from tests import nap
+from tests.canaries import secret
 from tests.conftest import wait_until
 from tests.cramped import cramped
 from tests.gate import Gate, gated
@@ -102,7 +103,7 @@ def test_in_the_end_the_job_learns_that_the_bucket_was_away(gate: Gate) -> None:
 
 
 def test_a_bucket_that_refuses_us_costs_no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret("wrong"))
     settings.cache_clear()
     bucket.cache_clear()
     began = monotonic()

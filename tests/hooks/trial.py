@@ -46,7 +46,7 @@ class Trial:
         own = Wish(self.ear.url("/taken"), f"http://{self.ear.host}", list(JOB_ENDS)) if n % OWN == 0 else None
         intake.accept(intake.Asked(asked.id, asked.tool, asked.given, asked.params, 1, wish=own))
         rows.end(asked.id, STATUSES[n % len(STATUSES)])
-        life.settle(asked.id)
+        life.settle(asked.id, well=STATUSES[n % len(STATUSES)] == "completed")
         self.ended[str(asked.id)] = time.time()
         self.own |= {str(asked.id)} if own else set()
 

@@ -14,6 +14,7 @@ import requests
 
 from settings import settings
 from storage.bucket import MULTIPART_BYTES, Bucket, Stored, bucket
+from tests import canaries
 from tools.errors import FileNotFound, StorageFailed, TooLarge
 
 TEXT = b"0123456789"
@@ -178,7 +179,7 @@ def test_a_server_that_is_away_is_told_as_such(monkeypatch: pytest.MonkeyPatch, 
 def test_a_wrong_secret_is_told_as_such(store: Bucket, s3: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     store.put("uploads/x", b"x")
     with pytest.raises(StorageFailed, match="403"):
-        at(s3["S3_ENDPOINT_URL"], monkeypatch, secret="wrong").head("uploads/x")
+        at(s3["S3_ENDPOINT_URL"], monkeypatch, secret=canaries.secret("wrong")).head("uploads/x")
 
 
 class Ill(BaseHTTPRequestHandler):

@@ -8,6 +8,7 @@ from celery import chain, chord, group
 from redis import Redis
 from sqlalchemy import func, select
 
+import tasks
 from db import life, pages
 from db.base import transaction
 from db.jobs import Job
@@ -173,6 +174,23 @@ def test_a_wrong_field_anywhere_in_a_chain_is_refused_before_anything_is_sent() 
     with pytest.raises(InvalidInput, match="mask_dilation"):
         chain(nap.s(), mask.s(object_name="bag", mask_dilatation=3)).apply_async()
     assert pages.read_list(tool="nap", limit=1)["data"][0]["job_id"] == before
+
+
+def test_a_first_use_that_is_wrong_is_told_how_it_is_right() -> None:
+    before = count_masks()
+    with pytest.raises(InvalidInput, match=r"Params of mask go by name: mask\.delay\(image_url=…\)\."):
+        mask.delay("r2://packshot/uploads/a.png", "bag")
+    for call in (mask, lambda: mask.apply().get()):
+        with pytest.raises(TypeError, match=r"mask runs as a job: call \.delay"):
+            call()
+    with pytest.raises(AttributeError, match="there is no tool masking; there are train, "):
+        tasks.masking  # noqa: B018 - it is looked up
+    assert count_masks() == before
+
+
+def count_masks() -> int:
+    with transaction() as session:
+        return session.scalar(select(func.count()).select_from(Job).where(Job.tool == "mask")) or 0
 
 
 def test_a_gap_that_nobody_fills_says_who_could() -> None:

@@ -245,6 +245,23 @@ def test_progress_is_told_as_it_is_and_not_once_it_is_over(ear: listeners.Receiv
     rows.end(running)
 
 
+def test_what_comes_in_another_order_says_in_which_it_happened(ear: listeners.Receiver, courier: Courier) -> None:
+    webhook, job_id = register(ear, "/ok", "job.progress", "job.completed"), rows.accept()
+    rows.start(job_id)
+    rows.change(job_id, progress=0.5, due_at=None)
+    with transaction() as session:
+        session.execute(update(Delivery).values(type="job.started", due_at=soon(60)))  # told however late it is
+    rows.end(job_id)
+    carry(courier)
+    with transaction() as session:
+        session.execute(update(Delivery).where(Delivery.type == "job.started").values(due_at=soon(0)))
+    carry(courier)
+    told = [one.told for one in ear.heard()]
+    assert [one["type"] for one in told] == ["job.completed", "job.started"]
+    assert [one["type"] for one in sorted(told, key=lambda one: int(one["seq"]))] == ["job.started", "job.completed"]
+    assert {one["seq"] for one in told} == {one["seq"] for one in log_of(webhook)}
+
+
 def test_progress_is_not_tried_again(ear: listeners.Receiver, courier: Courier) -> None:
     webhook = register(ear, "/fail", "job.progress")
     job_id = rows.accept()

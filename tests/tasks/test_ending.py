@@ -1,6 +1,7 @@
 """What an end costs, what proves it, and how a chord hears of it."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -8,17 +9,41 @@ import pytest
 
 from db.runs import Meter
 from storage.bucket import bucket
-from tasks import ending
+from tasks import ending, strangers
 from tasks.app import app
 from tasks.ending import Found, own_meter
 from tests.db import rows
-from tools.errors import HandlerFailed, NoOutput
+from tools.errors import Cancelled, HandlerFailed, NoOutput
 from tools.outcome import Outcome, StoredFile
 
 
 @pytest.mark.parametrize(("engine", "execution_ms"), [("gpu", 1234), ("preview", 0)])
 def test_on_our_own_machines_a_gpus_time_counts_and_a_cpus_does_not(engine: str, execution_ms: int) -> None:
     assert own_meter(Outcome(engine=engine, seconds=1.2341)) == Meter(execution_ms=execution_ms)
+
+
+@pytest.mark.usefixtures("database", "redis_url")
+def test_what_a_gpu_of_ours_took_counts_also_when_its_job_was_cancelled() -> None:
+    job_id = rows.accept()
+    attempt_id = rows.start(job_id)
+    ending.cancel(job_id)
+    outcome = Outcome(engine="gpu", seconds=1.5, error=Cancelled().problem())
+    for _ in range(2):
+        ending.conclude(job_id, attempt_id, outcome)
+    assert (rows.job(job_id).status, rows.job(job_id).gpu_seconds) == ("cancelled", 1.5)
+    rows.forget_all()
+
+
+@pytest.mark.usefixtures("database", "redis_url")
+def test_a_task_that_is_revoked_after_its_end_leaves_nobody_waiting() -> None:
+    first, behind = rows.planned(), rows.planned()
+    behind.upstream.append(first.id)
+    rows.canvas(first, behind)
+    rows.end(first.id)
+    strangers.note_revoked(SimpleNamespace(id=str(first.id)))
+    assert [rows.job(one.id).status for one in (first, behind)] == ["completed", "cancelled"]
+    assert rows.job(first.id).settled_at
+    rows.forget_all()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from db import intake, pages
 from db.base import transaction
 from db.intake import Asked
 from settings import settings
-from tasks import answers, brief
+from tasks import answers, brief, ending, watch
 from tasks.app import sender
 from tests import rig
 from tests.conftest import renew_celery
@@ -84,5 +84,20 @@ def test_a_task_leads_to_its_job_and_a_job_to_its_task(redis: Redis, monkeypatch
     rows.start(asked.id)
     answers.submit(rows.job(asked.id))
     handled = headers(redis, "gpu")
+    assert handled["kwargsrepr"] == "{tool=nap}"
     assert handled["argsrepr"] == f"https://packshot.example/api/jobs/{asked.id}"  # its own id is the attempt's
     assert pages.read(UUID(headers(redis)["id"]))["urls"]["task"] == f"https://flower.example/task/{asked.id}"
+
+
+def test_what_http_was_told_is_shown_as_what_python_told(redis: Redis) -> None:
+    given = {"seconds": 0.0, "fate": PROMPT}
+    asked = Asked(uuid4(), rig.NAP, given, {**given, "seed": 1}, 1)
+    intake.accept(asked)
+    assert sender.send(asked.id, "nap", None, given=given)
+    shown = "{seconds=0.0, fate=a very confidential hand…}"
+    assert headers(redis)["kwargsrepr"] == shown
+    for send, queue in ((watch.send, "main"), (ending.send, "resume")):
+        redis.delete(queue)
+        send(rows.job(asked.id))
+        assert headers(redis, queue)["kwargsrepr"] == shown
+    redis.delete("resume")

@@ -5,9 +5,9 @@ from time import monotonic
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
-from db.base import soon, transaction
+from db.base import engine, soon, transaction
 from db.suspicions import Suspicion
 from db.traces import Attempt
 from embedded.ports import any_free
@@ -138,6 +138,38 @@ def test_a_second_remote_id_is_counted() -> None:
         answers.note(job_id, attempt_id, remote_id, 60)
     rows.change(job_id, due_at=None)
     assert suspected(attempt_id) == ["second_remote_id"]
+
+
+def test_a_chore_that_fails_keeps_none_of_the_others_from_being_done_and_is_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    job_id, attempt_id = begin()
+    leave(attempt_id)
+    ending.cancel(job_id)
+    rows.change(job_id, due_at=None)
+    event.listen(engine(), "before_cursor_execute", let_events_be_slow, retval=True)
+    try:
+        for _ in range(2):
+            let_a_day_pass(attempt_id)
+            upkeep.tidy()
+    finally:
+        event.remove(engine(), "before_cursor_execute", let_events_be_slow)
+    assert swept(attempt_id)
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(said) == 1
+    assert "events" in said[0]
+    caplog.clear()
+    upkeep.tidy()
+    assert "events are forgotten again" in caplog.text
+
+
+def let_events_be_slow(
+    _connection: object, _cursor: object, statement: str, parameters: object, *_: object
+) -> tuple[str, object]:
+    """Let PostgreSQL cancel what deletes events, as it does after ten seconds."""
+    if statement.startswith("DELETE FROM events"):
+        return "SET LOCAL statement_timeout = 1; SELECT pg_sleep(10)", None
+    return statement, parameters
 
 
 def test_upkeep_is_due_once_in_a_while_and_never_twice_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.lookout import watch
+
 #: The names under which it is installed.
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
-PATIENCE_S = 30
+#: Seconds in which a page is there: it costs nothing when all is well, and this machine may be busy.
+PATIENCE_S = 120
 
 #: Root cannot use its sandbox; what it opens here is our own.
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
@@ -72,6 +75,7 @@ class Browser:
         while not self.look(READY % json.dumps(words)):
             assert time.monotonic() < until, f"{url} has no {words}: {self.look('document.body.innerText')}"
             time.sleep(0.02)
+        watch.hear(f"the page {url}", str(self.look("document.documentElement.outerHTML")))
 
     def look(self, expression: str) -> Any:
         """Evaluate an expression in the page."""

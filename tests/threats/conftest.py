@@ -1,5 +1,5 @@
 """The app, as the tests of `api` have it."""
 
-from tests.api.conftest import app, client, picture, site, starter, tidy
+from tests.api.conftest import app, client, no_new_job, picture, site, starter, tidy
 
-__all__ = ["app", "client", "picture", "site", "starter", "tidy"]
+__all__ = ["app", "client", "no_new_job", "picture", "site", "starter", "tidy"]

@@ -47,8 +47,8 @@ WRONG: dict[str, tuple[list[Any], dict[str, Any], str]] = {
     "a step that is no object": (["gen"], {}, "0: Input should be a valid dictionary or instance of Step."),
     "no id": ([{"tool": "generate"}], {}, "0.id: this is required."),
     "no tool": ([{"id": "gen"}], {}, "0.tool: this is required."),
-    "an id that no reference can name": ([{**GEN, "id": "my gen"}], {}, "0.id: String should match pattern"),
-    "an id that begins with a digit": ([{**GEN, "id": "0"}], {}, "0.id: String should match pattern"),
+    "an id that no reference can name": ([{**GEN, "id": "my gen"}], {}, "0.id: write it with A-Z"),
+    "an id that begins with a digit": ([{**GEN, "id": "0"}], {}, "0.id: write it with A-Z"),
     "an id that means something else": ([{**GEN, "id": "inputs"}], {}, "inputs means something else in a flow"),
     "two steps of one name": ([GEN, {**GEN}, {**FILM, "id": "gen"}], {}, "two steps are called gen"),
     "unknown step": (

@@ -62,3 +62,7 @@ def test_a_field_is_blamed_by_its_pointer() -> None:
     assert error.problem()["errors"] == [
         {"pointer": "/prompt/0", "code": "invalid_input", "detail": "too long.", "limit": 4000}
     ]
+
+
+def test_an_error_is_shown_by_its_name_and_sentence() -> None:
+    assert repr(InvalidInput.at("seed", "give a number.")) == "InvalidInput('seed: give a number.')"

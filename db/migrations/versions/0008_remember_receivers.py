@@ -1,10 +1,11 @@
 """Remember who hears of what happens, and what each was told."""
 
+import base64
+import secrets
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
-
-from db.receivers import make_secret
 
 revision = "0008"
 down_revision = "0007"
@@ -105,7 +106,8 @@ def upgrade() -> None:
         created_at(),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_receivers")),
     )
-    default = {"id": DEFAULT, "url": "", "host": "", "events": [], "secret": make_secret()}
+    secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+    default = {"id": DEFAULT, "url": "", "host": "", "events": [], "secret": secret}
     op.bulk_insert(receivers, [default])
     op.create_table(
         "callbacks",

@@ -27,15 +27,12 @@ def upgrade() -> None:
     # Jobs first, as everybody else locks them: the house goes on meanwhile.
     op.add_column("jobs", sa.Column("queue_seconds", sa.Float(), server_default="0", nullable=False))
     op.add_column("jobs", sa.Column("cost_usd", sa.Float(), server_default="0", nullable=True))
-    op.execute("UPDATE jobs SET cost_usd = NULL WHERE gpu_seconds > 0")  # at a price that nobody has told
     op.add_column("attempts", sa.Column("gpu", sa.Text(), nullable=True))
     op.add_column("attempts", sa.Column("cost_usd", sa.Float(), nullable=True))
-    op.create_index("ix_jobs_ended_at", "jobs", ["ended_at"], postgresql_where=sa.text("ended_at IS NOT NULL"))
     op.execute(BACKLOG)
 
 
 def downgrade() -> None:
     op.execute("DROP VIEW backlog")
-    op.drop_index("ix_jobs_ended_at", table_name="jobs", postgresql_where=sa.text("ended_at IS NOT NULL"))
     for table, name in (("jobs", "cost_usd"), ("jobs", "queue_seconds"), ("attempts", "cost_usd"), ("attempts", "gpu")):
         op.drop_column(table, name)
