@@ -142,7 +142,10 @@ def reachable() -> Iterator[None]:
             raise
         raise Unavailable(SILENT) from error
     except DBAPIError as error:
-        raise told(error) from error
+        means = told(error)
+        if means is error:
+            raise  # never from itself: whoever walks along the causes would not come to an end
+        raise means from error
     lifeline.outage.end()
 
 

@@ -1,11 +1,13 @@
 """The course of a flow: taken in, gone on with behind each step that is over, cancelled."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db import api_keys, receivers
@@ -15,8 +17,11 @@ from db.jobs import Job
 from db.openings import NoList, NothingLeft, Opener
 from db.receivers import Wish
 from db.traces import Event
+from tools.errors import ToolError
 from tools.flow import FlowNotFound
 from tools.plan import Ready
+
+logger = logging.getLogger(__name__)
 
 #: Where a session keeps the jobs that it has opened, until somebody sends them.
 OPENED = "opened"
@@ -148,6 +153,12 @@ def decide(opener: Opener, step: Step, before: Sequence[Step]) -> bool:
         return step.shut("skipped")
     except NoList as error:
         return step.shut("skipped" if step.skips else "failed", error.problem)
+    except SQLAlchemyError:
+        raise  # the transaction is lost, so the end before it is written once more
+    except Exception:
+        # Raised further, it would take back the end of a job that is done and paid for, at each look, for ever.
+        logger.exception("step %s of flow %s could not be opened", step.name, step.flow_id)
+        return step.shut("failed", ToolError("Something went wrong on our side; it is in the log.").problem())
     return not step.open(jobs, remaining, missed)
 
 

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -110,8 +110,8 @@ def unpack(cursor: str) -> tuple[datetime, UUID]:
     """Read a cursor. Raises InvalidInput if it is none of ours."""
     try:
         moment, job_id = base64.urlsafe_b64decode(cursor.encode()).decode().split(" ")
-        return datetime.fromisoformat(moment), UUID(job_id)
-    except (ValueError, binascii.Error):
+        return datetime.fromisoformat(moment).astimezone(UTC), UUID(job_id)  # PostgreSQL does not know every zone
+    except (ValueError, OverflowError, binascii.Error):
         raise InvalidInput.at("cursor", "this is no cursor of ours: take next_cursor from the page before.") from None
 
 

@@ -98,7 +98,6 @@ class Bucket:
         body: bytes | Path,
         *,
         content_type: str | None = None,
-        metadata: dict[str, str] | None = None,
         if_absent: bool = False,
     ) -> Stored:
         """Store bytes or a file, its sha256 beside it; the content type follows the key's ending when left out.
@@ -111,7 +110,7 @@ class Bucket:
             size = file.seek(0, io.SEEK_END)
             file.seek(0)
             content_type = content_type or CONTENT_TYPES.get(PurePosixPath(key).suffix, UNTOLD)
-            about: dict[str, Any] = {"ContentType": content_type, "Metadata": {**(metadata or {}), "sha256": digest}}
+            about: dict[str, Any] = {"ContentType": content_type, "Metadata": {"sha256": digest}}
             with told(key):
                 self._send(key, file, size, about, if_absent=if_absent)
         return Stored(key, size, digest, content_type)
@@ -159,11 +158,6 @@ class Bucket:
     def presign_get(self, key: str, seconds: int) -> str:
         """Make a URL that reads this key for so many seconds. It is a secret: do not log it."""
         return self._client.generate_presigned_url("get_object", {"Bucket": self.name, "Key": key}, seconds)
-
-    def presign_put(self, key: str, seconds: int, content_type: str) -> str:
-        """Make a URL that writes this key for so many seconds, by PUT with exactly this Content-Type."""
-        params = {"Bucket": self.name, "Key": key, "ContentType": content_type}
-        return self._client.generate_presigned_url("put_object", params, seconds)
 
     def find(self, prefix: str) -> list[str]:
         """List the keys that begin so, at most a thousand."""

@@ -6,10 +6,10 @@ was handed over. Whoever takes the claim of an attempt that nobody has begun may
 
 from datetime import UTC, datetime
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from storage.bucket import bucket
-from tools.errors import FileNotFound
+from tools.errors import FileNotFound, HandlerFailed
 from tools.outcome import Outcome
 
 #: The largest outcome that we read, in bytes.
@@ -50,11 +50,14 @@ def keep_outcome(attempt_id: str, outcome: Outcome) -> None:
 
 
 def find_outcome(attempt_id: str) -> Outcome | None:
-    """Find what an attempt came to; None while nothing is known. Raises StorageFailed."""
+    """Find what an attempt came to, as failed where it cannot be read; None: nothing is known. Raises StorageFailed."""
     try:
         return Outcome.model_validate_json(bucket().read(outcome_key(attempt_id), LARGEST))
     except FileNotFound:
         return None
+    except ValidationError as error:  # to look again would not mend it
+        unread = HandlerFailed(f"The handler left an outcome that cannot be read: {error.errors()[0]['msg']}.")
+        return Outcome(engine="gpu", seconds=0, error=unread.problem())
 
 
 def claim_key(attempt_id: str) -> str:

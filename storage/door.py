@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit
 
+from settings import settings
 from storage.address import ours, readable
 from storage.archives import read_manifest, reopen, unpack
 from storage.bucket import Stored, bucket
@@ -32,7 +34,7 @@ MAX_MANIFEST_BYTES = 4 * 2**20
 UNTOLD = {"", "application/octet-stream", "binary/octet-stream"}
 
 
-def admit_picture(given: str, *, blocked_hosts: Collection[str] = ()) -> str:
+def admit_picture(given: str) -> str:
     """Answer the r2:// address of the picture that a caller named: ours as it is, https:// fetched and made clean."""
     if given.startswith("r2://"):
         stored = must_exist(given)
@@ -41,7 +43,14 @@ def admit_picture(given: str, *, blocked_hosts: Collection[str] = ()) -> str:
         return given
     if "://" not in given:
         raise PathNotAllowed("Give a picture as r2://bucket/key or as https://: a bare path or word is neither.")
-    return take_picture(fetch(given, blocked_hosts=blocked_hosts))
+    return take_picture(fetch(given, blocked_hosts=own_hosts()))
+
+
+def own_hosts() -> set[str]:
+    """Name the hosts under which the world reaches this house: what is there is in our bucket already."""
+    known = settings()
+    named = {name.strip(" ./").lower() for name in known.trusted_hosts.split(",")}
+    return {*named, urlsplit(known.public_url).hostname or ""} - {""}
 
 
 def take_picture(data: bytes) -> str:
@@ -132,7 +141,8 @@ def bring(number: int, address: str, until: float) -> Given:
     try:
         if address.startswith("r2://"):
             return Given(address, bucket().read(must_exist(address).key, MAX_PHOTO_BYTES))
-        return Given(address, fetch(address, wall_s=max(0.1, min(WALL_S, until - monotonic()))))
+        wall_s = max(0.1, min(WALL_S, until - monotonic()))
+        return Given(address, fetch(address, blocked_hosts=own_hosts(), wall_s=wall_s))
     except InvalidInput as error:
         raise type(error).at(f"images/{number}", error.detail) from error
 

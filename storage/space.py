@@ -12,9 +12,11 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 def is_full(error: BaseException | None) -> bool:
     """Tell whether a full disk is what it comes from."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # an error may be its own cause
         if isinstance(error, OSError) and error.errno in FULL:
             return True
+        seen.add(id(error))
         error = error.__cause__ or error.__context__
     return False
 

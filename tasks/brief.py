@@ -27,7 +27,15 @@ def of_job(job_id: object) -> str:
 
 
 def shorten(value: Any) -> str:
-    """Write a value down in a few characters."""
+    """Write a value down in a few characters; `…` is what cannot be written."""
+    try:
+        return write(value)
+    except (ValueError, RecursionError):  # a canvas must go on, whatever stands in its next message
+        return "…"
+
+
+def write(value: Any) -> str:
+    """Write a value down. Raises ValueError and RecursionError: no address, endless digits, no end of lists."""
     match value:
         case {"job_id": job_id}:
             return f"result of {job_id}"

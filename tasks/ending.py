@@ -17,7 +17,7 @@ from storage.bucket import bucket
 from tasks.app import app, sender
 from tools import catalog
 from tools.contract import LARGEST_SEED, Params, Tool
-from tools.errors import Cancelled, Expired, JobNotFound, NoOutput
+from tools.errors import Cancelled, Expired, HandlerFailed, JobNotFound, NoOutput, PathNotAllowed, ToolError
 from tools.outcome import Outcome
 
 
@@ -68,7 +68,7 @@ def finish(session: Session, job: Job | None, found: Found) -> bool:
             suspicions.suspect(session, found.job_id, found.attempt_id, suspicions.LATE_OUTCOME)
         return False
     job.charge(found.attempt_id, **asdict(found.meter or own_meter(found.outcome)))
-    close(session, job, found.outcome)
+    close(session, job, understand(job, found.outcome))
     return True
 
 
@@ -90,7 +90,12 @@ def confirm(outcome: Outcome) -> Outcome:
     """
     if outcome.file is None:
         return outcome
-    stored = bucket().head(parse(outcome.file.r2_path).key)
+    try:
+        address = parse(outcome.file.r2_path)
+    except PathNotAllowed:
+        unread = NoOutput(f"The handler said that its file is at {outcome.file.r2_path[:200]!r}, which is no address.")
+        return outcome.model_copy(update={"file": None, "error": unread.problem()})
+    stored = bucket().head(address.key)
     if stored and (stored.size, stored.sha256) == (outcome.file.size, outcome.file.sha256):
         return outcome
     return outcome.model_copy(update={"file": None, "error": NoOutput().problem()})
@@ -98,6 +103,18 @@ def confirm(outcome: Outcome) -> Outcome:
 
 #: Errors that are statuses of their own.
 STATUSES: dict[str, Status] = {Cancelled.code: "cancelled", Expired.code: "expired"}
+
+
+def understand(job: Job, outcome: Outcome) -> Outcome:
+    """Fail an outcome whose params this house does not know: to be asked again would not change it."""
+    if outcome.error or outcome.file is None:
+        return outcome
+    try:
+        catalog.find(job.tool).check(outcome.params)
+    except ToolError as error:
+        unknown = f"The handler answered with params that are not known here; is it of another version? {error.detail}"
+        return outcome.model_copy(update={"error": HandlerFailed(unknown, {"retryable": False}).problem()})
+    return outcome
 
 
 def close(session: Session, job: Job, outcome: Outcome) -> None:

@@ -1,5 +1,6 @@
 """What a flow is: steps with references between them, in any order; and how a step is shared out to its jobs."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,12 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tools import references
 from tools.deadlines import LARGEST_GPU_S, SHORTEST_S
 from tools.errors import InvalidInput, MissingInput, NotFound, ToolError
-from tools.references import Handed, Upstream, read
+from tools.references import Handed, Upstream, is_index, read
 from tools.refusal import advise, check_sound, gather, refuse
 from tools.texts import NAME, Text
 
 #: Steps of a flow, and jobs of one step.
 MOST_STEPS, MOST_JOBS = 500, 1000
+
+#: Jobs of a flow in all, and characters of what they are told, as far as the request tells: little text can mean much.
+MOST_IN_ALL, MOST_TOLD = 10_000, 4_000_000
 
 #: Names that are no steps: what the flow was given, and what a step is spread over.
 INPUTS, EACH = "inputs", "each"
@@ -84,6 +88,7 @@ def parse(body: Mapping[str, Any]) -> Flow:
         flow = Flow.model_validate(body)
     except ValidationError as error:
         raise refuse(Flow, error) from None
+    check_growth(flow)
     known: Upstream = {INPUTS: Handed(None, flow.inputs)}
     filled = [fill_in(n, step, known, faults) for n, step in enumerate(flow.steps)]
     raise_all(faults)
@@ -99,6 +104,27 @@ def misread(n: int, step: Any) -> list[Fault]:
     return []
 
 
+def check_growth(flow: Flow) -> None:
+    """Refuse inputs that stand in texts and lists so often that these would be huge. Raises InvalidInput."""
+    sizes = {name: len(str(value)) for name, value in flow.inputs.items()}
+    parts = [part for step in flow.steps for part in (step.foreach, *step.told.values()) if not references.whole(part)]
+    found = (found for part in parts for found in references.find(part) if found[1] == INPUTS and found[2])
+    if (told := sum(sizes.get(one[2].split(".")[0], 0) for one in found)) > MOST_TOLD:
+        raise_all([fault("/inputs", f"inputs: {overgrown(told)}")])
+
+
+def overgrown(told: int) -> str:
+    """Say that what jobs are told is too much."""
+    return f"with its references read, this tells the jobs {told} characters; {MOST_TOLD} is the most (docs/flows.md)."
+
+
+def extent(step: Step) -> tuple[int, int]:
+    """Count the jobs of a step, and the characters that they are told, as far as the request tells."""
+    each = elements(step) or [None]
+    named = sum(found[1] == EACH for value in step.told.values() for found in references.find(value))
+    return len(each), len(each) * len(json.dumps(step.told)) + named * sum(len(str(element)) for element in each)
+
+
 def fill_in(n: int, step: Step, known: Upstream, faults: list[Fault]) -> Step:
     """Put the inputs in their places."""
     parts = {"count": step.count, "foreach": step.foreach, **{f"with/{name}": told for name, told in step.told.items()}}
@@ -107,17 +133,23 @@ def fill_in(n: int, step: Step, known: Upstream, faults: list[Fault]) -> Step:
         name = part.removeprefix("with/")
         try:
             put[part] = read(name, value, known, leave=True)
-        except InvalidInput:
-            faults.append(ungiven(f"/steps/{n}/{part}", f"{step.id}.{name}", value, known))
+        except InvalidInput as error:
+            if missing := ungiven(f"/steps/{n}/{part}", f"{step.id}.{name}", value, known):
+                faults.append(missing)
+            else:
+                faults += blame(f"/steps/{n}/{part}".removesuffix(f"/{name}"), step.id, error)
     told = {part.removeprefix("with/"): value for part, value in put.items() if part.startswith("with/")}
     return step.model_copy(update={"count": put.get("count"), "foreach": put.get("foreach"), "told": told})
 
 
-def ungiven(pointer: str, name: str, value: Any, known: Upstream) -> Fault:
-    """Say which input is not there."""
+def ungiven(pointer: str, name: str, value: Any, known: Upstream) -> Fault | None:
+    """Say which input is not there; None if all are."""
     given = known[INPUTS]
     names = list(given.values) if given else []
-    said = next(found[0] for found in references.find(value) if found[1] == INPUTS)
+    asked = (found for found in references.find(value) if found[1] == INPUTS and found[2])
+    said = next((found[0] for found in asked if found[2].split(".")[0] not in names), None)
+    if said is None:
+        return None
     detail = f"{name}: {said} names no input that was given (given: {', '.join(names) or 'none'})."
     return fault(pointer, detail, MissingInput.code)
 
@@ -194,7 +226,7 @@ def share(items: Sequence[dict[str, Any]], spread: str | None, upstream: Upstrea
 def spreads(found: re.Match[str], upstream: Upstream) -> bool:
     """Tell whether a reference gives one element for each job of the step that it names."""
     handed = upstream.get(found[1])
-    return handed is not None and isinstance(handed.values, list) and not (found[2] or "").split(".")[0].isdigit()
+    return handed is not None and isinstance(handed.values, list) and not is_index((found[2] or "").split(".")[0])
 
 
 def pair(name: str, shares: list[Share], upstream: Upstream) -> Iterator[Share]:

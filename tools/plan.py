@@ -3,14 +3,20 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import lru_cache
+from itertools import islice
 from typing import Any
+
+from pydantic import BaseModel
 
 from tools import binding, catalog, references
 from tools.contract import Tool
 from tools.errors import InvalidInput, ToolError
-from tools.flow import EACH, INPUTS, MOST_JOBS, Fault, Flow, Step, blame, elements, fault, raise_all, tell
-from tools.references import Handed
+from tools.flow import EACH, Fault, Flow, Step, blame, elements, fault, raise_all, tell
+from tools.references import Handed, is_index
+from tools.refusal import MOST_FAULTS
 from tools.shapes import Shape, fields_of, follow
+from tools.wiring import Wiring, check_extent, check_names, order
 
 
 @dataclass(frozen=True)
@@ -37,127 +43,74 @@ class Ready:
 class Check:
     """What is known of a flow while it is checked."""
 
-    flow: Flow
+    wiring: Wiring
     faults: list[Fault] = field(default_factory=list)
     ready: dict[str, Ready] = field(default_factory=dict)
+    #: What is asked for again and again: shapes by step and reference, results by step and whether they are many.
+    shapes: dict[tuple[str, str], Shape | None] = field(default_factory=dict)
+    samples: dict[tuple[str, bool], Handed] = field(default_factory=dict)
 
-    def where(self, step: Step, part: str) -> str:
-        """Point at a part of a step."""
-        return f"/steps/{self.flow.steps.index(step)}/{part}"
+    def blame(self, faults: Iterable[Fault]) -> None:
+        """Note faults, each once. Raises InvalidInput when there are as many as one can read."""
+        self.faults += islice(unique(faults), MOST_FAULTS - len(self.faults))
+        if len(self.faults) >= MOST_FAULTS:
+            raise_all(self.faults)
 
 
 def make(flow: Flow) -> list[Ready]:
     """Check a flow whole. Raises InvalidInput, which names all that is wrong."""
-    check = Check(flow)
+    wiring = Wiring(flow)
+    check = Check(wiring)
     for step in flow.steps:
-        check.faults += check_names(check, step)
+        check.blame(check_names(wiring, step))
     raise_all(check.faults)
-    for step in order(check):
+    check_extent(wiring)
+    for step in order(wiring):
         check.ready[step.id] = prepare(check, step)
     raise_all(check.faults)
     return list(check.ready.values())
 
 
-def check_names(check: Check, step: Step) -> Iterator[Fault]:
-    """Check the names in a step: its own, its tool's, and those of other steps."""
-    ids = [each.id for each in check.flow.steps]
-    if step.id in {INPUTS, EACH}:
-        yield fault(check.where(step, "id"), f"{step.id} means something else in a flow: call the step otherwise.")
-    if ids.count(step.id) > 1 and check.flow.steps[ids.index(step.id)] is not step:
-        yield fault(check.where(step, "id"), f"two steps are called {step.id}: a reference could mean either.")
-    if step.tool not in catalog.TOOLS:
-        near = get_close_matches(step.tool, catalog.TOOLS, n=2, cutoff=0.5)
-        advice = "" if near else f" There are {', '.join(catalog.TOOLS)}."
-        yield fault(check.where(step, "tool"), f"{step.id}: there is no tool {step.tool}.{advice}", suggestions=near)
-    for part, name, said in named(step):
-        if name not in ids:
-            yield stray(check, step, part, name, said)
-    yield from check_spread(check, step)
-
-
-def named(step: Step) -> Iterator[tuple[str, str, str]]:
-    """List the steps that a step names: in which part, by what name, and as it is written."""
-    own = {EACH} if step.count is not None or step.foreach is not None else set()
-    for part, value in {
-        "foreach": step.foreach,
-        **{f"with/{name}": value for name, value in step.told.items()},
-    }.items():
-        yield from ((part, found[1], found[0]) for found in references.find(value) if found[1] not in own)
-    yield from (("after", name, name) for name in step.after)
-
-
-def stray(check: Check, step: Step, part: str, name: str, said: str) -> Fault:
-    """Refuse a name that is no step's."""
-    if name == EACH:
-        detail = f"{step.id}: {said} stands for a member of foreach, or a number below count, and there is neither."
-        return fault(check.where(step, part), detail)
-    near = get_close_matches(name, [INPUTS, *(each.id for each in check.flow.steps)], n=2, cutoff=0.5)
-    return fault(check.where(step, part), f"{step.id}: {said} names no step of this flow.", suggestions=near)
-
-
-def check_spread(check: Check, step: Step) -> Iterator[Fault]:
-    """Check what a step is spread over."""
-    if step.count is not None and step.foreach is not None:
-        yield fault(check.where(step, "count"), f"{step.id}: give count or foreach, not both.")
-    elif step.count is not None and not (type(step.count) is int and 1 <= step.count <= MOST_JOBS):
-        yield fault(check.where(step, "count"), f"{step.id}: count is a whole number from 1 to {MOST_JOBS}.")
-    elif isinstance(step.foreach, list) and not 1 <= len(step.foreach) <= MOST_JOBS:
-        yield fault(check.where(step, "foreach"), f"{step.id}: foreach takes 1 to {MOST_JOBS} members.")
-    elif isinstance(step.foreach, str) and not references.whole(step.foreach):
-        yield fault(check.where(step, "foreach"), f"{step.id}: foreach wants a list, or a reference to one.")
-
-
-def order(check: Check) -> list[Step]:
-    """Put the steps in an order in which each comes after those that it names. Raises InvalidInput for a circle."""
-    steps = {step.id: step for step in check.flow.steps}
-    waits = {step.id: befores(step) for step in check.flow.steps}
-    done: dict[str, Step] = {}
-    while len(done) < len(steps):
-        free = [name for name in steps if name not in done and waits[name] <= done.keys()]
-        if not free:
-            raise_all([circle(check, {name: waits[name] for name in steps if name not in done})])
-        done |= {name: steps[name] for name in free}
-    return list(done.values())
-
-
-def befores(step: Step) -> set[str]:
-    """Name the steps that must be over before this one."""
-    return {name for _, name, _ in named(step)}
-
-
-def circle(check: Check, waits: Mapping[str, set[str]]) -> Fault:
-    """Name the steps that wait for each other."""
-    path = [next(iter(waits))]
-    while path[-1] not in path[:-1]:
-        path.append(min(waits[path[-1]] & waits.keys()))
-    path = path[path.index(path[-1]) :]
-    step = next(step for step in check.flow.steps if step.id == path[0])
-    return fault(check.where(step, "with"), f"these steps wait for each other: {' → '.join(reversed(path))}.")
-
-
 def prepare(check: Check, step: Step) -> Ready:
     """Check one step, all before which is known."""
     tool, spread = catalog.find(step.tool), step.foreach if isinstance(step.foreach, str) else None
-    before = [each.id for each in check.flow.steps if each.id in befores(step)]
+    before = [name for name in check.wiring.steps if name in check.wiring.waits[step.id]]
     try:
         listed = elements(step)
         items = [step.told] if listed is None else [tell(step.told, element) for element in listed]
     except InvalidInput as error:
-        check.faults += blame(check.where(step, "with"), step.id, error)
+        check.blame(blame(check.wiring.where(step, "with"), step.id, error))
         items = []
-    made = Ready(step, tool, before, items, spread, check.where(step, "with"))
-    check.faults += unique(one for item in items for one in check_item(check, made, item))
+    made = Ready(step, tool, before, items, spread, check.wiring.where(step, "with"))
+    if items:
+        gaps = fill_gaps(check, made, items[0])  # the same for each: they are told values of the same names
+        check.blame(one for item in items for one in check_item(check, made, item, gaps))
     return made
 
 
-def unique(faults: Iterable[Fault]) -> list[Fault]:
+def unique(faults: Iterable[Fault]) -> Iterator[Fault]:
     """Say once what is wrong with each job of a step."""
-    return list({(one["pointer"], one["detail"]): one for one in faults}.values())
+    seen = set()
+    for one in faults:
+        if (said := (one["pointer"], one["detail"])) not in seen:
+            seen.add(said)
+            yield one
 
 
-def check_item(check: Check, made: Ready, item: Mapping[str, Any]) -> Iterator[Fault]:
+def fill_gaps(check: Check, made: Ready, item: Mapping[str, Any]) -> dict[str, Any] | ToolError:
+    """Fill what the jobs of a step are not told from what the steps before will give, or say why that cannot be."""
+    distant = further(check, made) if binding.inherits(made.tool, item) else []
+    try:
+        return binding.fill_gaps(made.tool, item, direct(check, made), distant)
+    except ToolError as error:
+        return error
+
+
+def check_item(
+    check: Check, made: Ready, item: Mapping[str, Any], gaps: dict[str, Any] | ToolError
+) -> Iterator[Fault]:  # fmt: skip
     """Check what one job is told, as the binding will bind it."""
-    step, tool, where = made.step, made.tool, check.where(made.step, "with")
+    step, tool, where = made.step, made.tool, made.where
     misfits = list(check_references(check, made, item))
     yield from misfits
     try:
@@ -165,8 +118,9 @@ def check_item(check: Check, made: Ready, item: Mapping[str, Any]) -> Iterator[F
         tool.check_given(told)
         if misfits:
             return
-        filled = binding.fill_gaps(tool, told, direct(check, made), further(check, made))
-        if not filled and not any(references.find(told)):
+        if isinstance(gaps, ToolError):
+            raise gaps
+        if not gaps and not any(references.find(told)):
             tool.check(told)
     except ToolError as error:
         yield from blame(where, step.id, error)
@@ -183,18 +137,19 @@ def check_references(check: Check, made: Ready, item: Mapping[str, Any]) -> Iter
     wanted = fields_of(made.tool.params, answered=False)
     if made.spread and (given := shape_of(check, made, made.spread)) is not None and given.type not in {"array", ""}:
         detail = f"{made.step.id}: foreach wants a list, {bare(made.spread)} gives {given.said}."
-        yield fault(check.where(made.step, "foreach"), detail)
+        yield fault(check.wiring.where(made.step, "foreach"), detail)
     for name, value in {**item, **({"foreach": made.spread} if made.spread else {})}.items():
         part = name if name == "foreach" else f"with/{name}"
+        alone = {each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)}
         for found in references.find(value):
             if shape_of(check, made, found[0]) is None:
                 detail = f"{made.step.id}.{name}: {found[0]} names no field of that result."
-                yield fault(check.where(made.step, part), detail, suggestions=near_fields(check, found))
-            elif name in wanted and found[0] in (value, *(value if isinstance(value, list) else [])):
+                yield fault(check.wiring.where(made.step, part), detail, suggestions=near_fields(check, found))
+            elif name in wanted and found[0] in alone:
                 yield from check_fit(check, made, name, found[0], listed=isinstance(value, list))
             elif name in made.tool.takes and made.tool.takes[name].door:
                 detail = f"{made.step.id}.{name}: an address is given whole, or by a reference that stands alone."
-                yield fault(check.where(made.step, part), detail)
+                yield fault(check.wiring.where(made.step, part), detail)
 
 
 def check_fit(check: Check, made: Ready, name: str, said: str, *, listed: bool) -> Iterator[Fault]:
@@ -205,7 +160,7 @@ def check_fit(check: Check, made: Ready, name: str, said: str, *, listed: bool) 
         given = given.listed()
     if not given.fits(wanted):
         detail = f"{made.step.id}.{name} wants {say(wanted)}, {bare(said)} gives {say(given)}."
-        yield fault(check.where(made.step, f"with/{name}"), detail)
+        yield fault(check.wiring.where(made.step, f"with/{name}"), detail)
 
 
 def say(shape: Shape) -> str:
@@ -221,12 +176,26 @@ def bare(said: str) -> str:
 def near_fields(check: Check, found: Any) -> list[str]:
     """Name the fields of a result that may have been meant."""
     given = check.ready.get(found[1])
-    fields = list(fields_of(given.tool.result)) if given else []
-    return get_close_matches((found[2] or "").split(".")[-1], fields, n=2, cutoff=0.4) or fields
+    return near_names(given.tool.result, (found[2] or "").split(".")[-1]) if given else []
+
+
+@lru_cache(maxsize=1000)
+def near_names(model: type[BaseModel], name: str) -> list[str]:
+    """Name the fields of a model whose names are near, or else all."""
+    fields = list(fields_of(model))
+    return get_close_matches(name, fields, n=2, cutoff=0.4) or fields
 
 
 def shape_of(check: Check, made: Ready, said: str) -> Shape | None:
     """Say what a reference will give; None if it leads nowhere."""
+    key = made.step.id, said
+    if key not in check.shapes:
+        check.shapes[key] = find_shape(check, made, said)
+    return check.shapes[key]
+
+
+def find_shape(check: Check, made: Ready, said: str) -> Shape | None:
+    """Find that out."""
     found = references.whole(said)
     if found is None:
         return Shape()
@@ -242,20 +211,23 @@ def shape_of(check: Check, made: Ready, said: str) -> Shape | None:
 def direct(check: Check, made: Ready) -> dict[str, Handed]:
     """Stand in for the results of the steps directly before: what they will give, by other names."""
     own = references.whole(made.spread)
-    paired = own[1] if own and not (own[2] or "").split(".")[0].isdigit() else None
-    return {name: sample(check.ready[name], many=check.ready[name].many and name != paired) for name in made.before}
+    paired = own[1] if own and not is_index((own[2] or "").split(".")[0]) else None
+    return {name: sample(check, name, many=check.ready[name].many and name != paired) for name in made.before}
 
 
 def further(check: Check, made: Ready) -> list[list[Handed]]:
-    """Stand in for the results of the steps before those, nearest first."""
-    levels, nearest = [], made.before
-    while nearest := sorted({name for each in nearest for name in check.ready[each].before}):
-        levels.append([sample(check.ready[name], many=check.ready[name].many) for name in nearest])
+    """Stand in for the results of the steps before those, nearest first; what was nearer fills no gap from afar."""
+    levels, nearest, seen = [], made.before, set(made.before)
+    while nearest := sorted({name for each in nearest for name in check.ready[each].before} - seen):
+        levels.append([sample(check, name, many=check.ready[name].many) for name in nearest])
+        seen.update(nearest)
     return levels
 
 
-def sample(made: Ready, *, many: bool) -> Handed:
+def sample(check: Check, name: str, *, many: bool) -> Handed:
     """Make a result of which nothing but its source is known."""
-    one = {name: f"{made.step.id}.{name}" for name in made.tool.gives}
-    other = {name: f"{made.step.id}.1.{name}" for name in made.tool.gives}
-    return Handed(made.tool.name, [one, other] if many else one)
+    if (name, many) not in check.samples:
+        tool = check.ready[name].tool
+        one, other = ({field: f"{name}.{nth}{field}" for field in tool.gives} for nth in ("", "1."))
+        check.samples[name, many] = Handed(tool.name, [one, other] if many else one)
+    return check.samples[name, many]

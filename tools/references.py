@@ -10,6 +10,9 @@ from tools.errors import InvalidInput
 #: ${gen.generation_params.seed} by a step's name, ${0.r2_path} by position, ${gen} for the whole result.
 REFERENCE = re.compile(r"\$\{(\w+)(?:\.([\w.]+))?\}")
 
+#: Digits of a number in a path: of more, Python reads none at some length.
+LONGEST_INDEX = 9
+
 
 @dataclass(frozen=True)
 class Handed:
@@ -101,15 +104,20 @@ def look_up(name: str, found: re.Match[str], upstream: Upstream) -> Any:
 def walk(name: str, reference: str, values: Any, path: list[str]) -> Any:
     """Follow a path into a result; through a list by a number, or by a name into each of its members."""
     for n, key in enumerate(path):
-        if isinstance(values, list) and not key.isdigit():
+        if isinstance(values, list) and not is_index(key):
             return [walk(name, reference, each, path[n:]) for each in values if each is not None]
         values = step_into(name, reference, values, key)
     return [each for each in values if each is not None] if isinstance(values, list) else values
 
 
+def is_index(key: str) -> bool:
+    """Tell whether part of a path counts members: by digits that `int` reads, and it reads neither ² nor a long row."""
+    return key.isascii() and key.isdigit() and len(key) <= LONGEST_INDEX
+
+
 def step_into(name: str, reference: str, values: Any, key: str) -> Any:
     """Take one step of a path."""
-    if isinstance(values, list) and key.isdigit():
+    if isinstance(values, list) and is_index(key):
         if int(key) < len(values) and values[int(key)] is not None:
             return values[int(key)]
         raise InvalidInput.at(name, f"{reference} names a result that is not there: there are {len(values)}, from 0.")

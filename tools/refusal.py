@@ -15,6 +15,9 @@ from tools.texts import SPELLED
 #: Deeper than any request of ours, and far from Python's own limit.
 DEEPEST = 32
 
+#: What is wrong is named up to so many faults: each costs time, and nobody reads more at once.
+MOST_FAULTS = 100
+
 
 def check_sound(value: Any, pointer: str = "", depth: int = 0) -> None:
     """Refuse what JSON, PostgreSQL or a GPU cannot carry: NaN, infinities, NUL, lone surrogates, huge ints."""
@@ -51,13 +54,13 @@ def unsound(value: Any) -> str | None:
 
 def refuse(model: type[BaseModel], error: ValidationError) -> ToolError:
     """Turn Pydantic's errors into one of ours: the first is the sentence, all are listed."""
-    return gather([explain(model, detail) for detail in error.errors(include_url=False)])
+    return gather([explain(model, detail) for detail in error.errors(include_url=False)[:MOST_FAULTS]])
 
 
 def refuse_given(model: type[BaseModel], error: ValidationError, fillable: Collection[str]) -> ToolError | None:
     """Do the same where these gaps, and references, will still be filled: None if only they were wrong."""
     wrong = [detail for detail in error.errors(include_url=False) if not is_open(detail, fillable)]
-    return gather([explain(model, detail) for detail in wrong]) if wrong else None
+    return gather([explain(model, detail) for detail in wrong[:MOST_FAULTS]]) if wrong else None
 
 
 def is_open(detail: ErrorDetails, fillable: Collection[str]) -> bool:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from tools.contract import kind_of
 from tools.kinds import Kind
+from tools.references import is_index
 
 #: JSON's words for Python's types.
 WORDS: dict[Any, str] = {
@@ -85,7 +86,7 @@ def fields_of(model: type[BaseModel], *, answered: bool = True) -> Mapping[str, 
 def follow(shape: Shape, path: Iterable[str]) -> Shape | None:
     """Follow a path into it: None if it leads nowhere."""
     for key in path:
-        if shape.type == "array" and not key.isdigit():
+        if shape.type == "array" and not is_index(key):
             inner = follow(shape.inner or Shape(), [key])
             found = inner.listed() if inner else None
         else:

@@ -73,7 +73,8 @@ def look(job: Job) -> Answer:
         return watch(job, seen)
     if length() < attempts.count_waiting():  # where as many wait as should, more would only be in the way
         put(job)
-    return Running(max(min(WAIT_S * 2.0**seen.sends, LONGEST_WAIT_S, seen.waits_s, job.limits.timeout_s), SOON_S))
+    again_s = WAIT_S * 2.0 ** min(seen.sends, 5)
+    return Running(max(min(again_s, LONGEST_WAIT_S, seen.waits_s, job.limits.timeout_s), SOON_S))
 
 
 def watch(job: Job, seen: attempts.Seen) -> Answer:

@@ -1,6 +1,7 @@
 """What cannot be taken is refused with a sentence, whatever the route; nothing is made of it."""
 
 import io
+from base64 import urlsafe_b64encode
 from typing import Any
 from uuid import UUID
 
@@ -193,6 +194,24 @@ def test_a_wrong_method_says_which_is_right(client: FlaskClient, verb: str, path
 def test_a_wrong_query_is_refused(client: FlaskClient, query: str, word: str) -> None:
     code = "unknown_field" if query.startswith("state") else "invalid_input"
     assert word in assert_problem(client.get(f"/api/jobs?{query}"), 422, code)["detail"]
+
+
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.mark.parametrize("path", ["/api/jobs", "/api/flows", "/api/batches"])
+@pytest.mark.parametrize(
+    "moment", ["0001-01-01T00:00:00+23:59", "2026-11-25T00:00:00+23:59", "9999-12-31T23:59:59-23:59"]
+)
+def test_a_cursor_that_somebody_made_up_is_refused_or_leads_somewhere(
+    client: FlaskClient, path: str, moment: str
+) -> None:  # fmt: skip
+    cursor = urlsafe_b64encode(f"{moment} {NOBODY}".encode()).decode()
+    answer = client.get(path, query_string={"cursor": cursor})
+    if moment.startswith("2026"):
+        assert answer.status_code == 200
+    else:
+        assert "cursor" in assert_problem(answer, 422, "invalid_input")["detail"]
 
 
 def test_a_template_is_resolved_by_its_address_alone(client: FlaskClient) -> None:

@@ -76,9 +76,11 @@ class Case:
         return self.orders[n] if n < len(self.orders) else None
 
     def hurt(self, since: float, until: float, *parts: str, margin_s: float = 0.0) -> bool:
-        """Tell whether one of these parts was hit in that time."""
+        """Tell whether one of these parts, or any if none is named, was hit in that time."""
         return any(
-            fault["part"] in parts and float(fault["at"]) <= until and float(fault["until"]) + margin_s >= since
+            (not parts or fault["part"] in parts)
+            and float(fault["at"]) <= until
+            and float(fault["until"]) + margin_s >= since
             for fault in self.evidence.faults
         )
 

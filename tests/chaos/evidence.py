@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg2.extras
 from PIL import Image
@@ -22,6 +23,9 @@ QUEUES = ("main", "resume", "gpu", "unacked")
 
 #: What nobody may read in a log.
 SECRETS = ("RUNPOD_API_KEY", "HOOK_SECRET", "AWS_SECRET_ACCESS_KEY")
+
+#: Addresses that hold a password.
+LOCKED = ("DATABASE_URL", "REDIS_URL")
 
 JOBS = """
 SELECT id::text, tool, status, stage,
@@ -110,7 +114,13 @@ def gather(town: Town, kept: Path, heard: Iterable[Heard]) -> None:
     lines.write(kept / "left.jsonl", ({"queue": name, "messages": count} for name, count in waiting(town).items()))
     asked = ask(town, "SELECT id, secret FROM receivers")
     signing = {f"the secret of webhook {row['id']}": str(row["secret"]) for row in asked}
-    lines.write(kept / "leaks.jsonl", leaks(kept, {name: town.env[name] for name in SECRETS} | signing))
+    lines.write(kept / "leaks.jsonl", leaks(kept, secrets(town.env) | signing))
+
+
+def secrets(env: Mapping[str, str]) -> dict[str, str]:
+    """Name the secrets of an environment."""
+    passwords = {f"the password in {name}": urlsplit(env[name]).password for name in LOCKED}
+    return {name: env[name] for name in SECRETS} | {name: word for name, word in passwords.items() if word}
 
 
 def stored() -> Iterator[Line]:
@@ -137,8 +147,8 @@ def decodes(key: str, body: bytes) -> bool:
     return True
 
 
-def leaks(kept: Path, secrets: Mapping[str, str]) -> Iterator[Line]:
+def leaks(kept: Path, known: Mapping[str, str]) -> Iterator[Line]:
     """Find secrets in what the programs logged."""
     for log in sorted(kept.glob("*.log")):
         said = log.read_text(errors="replace")
-        yield from ({"log": log.name, "secret": name} for name, value in secrets.items() if value in said)
+        yield from ({"log": log.name, "secret": name} for name, value in known.items() if value in said)

@@ -15,6 +15,12 @@ SLACK_S = 0.05
 #: A server that was hit is itself again after so many seconds.
 MEND_S = 20.0
 
+#: What was hit so many seconds before an attempt is of no consequence to its bill.
+SETTLE_S = 5.0
+
+#: A handler's own count and RunPod's may be so far apart, in milliseconds.
+FORGIVEN_MS = 1000.0
+
 #: In what a job ends whose file the bucket did not take, within its budget.
 STORAGE = "storage_failed"
 
@@ -124,7 +130,7 @@ def check_again(case: Case) -> Iterator[Violation]:
 
 
 def check_bill(case: Case) -> Iterator[Violation]:
-    """I3: what RunPod was paid for an ended attempt is written down, and no more than that."""
+    """I3: what RunPod was paid for an ended attempt is written down, and neither more nor, where all was well, less."""
     paid = {attempt: sum(line["paid_ms"] for line in told) for attempt, told in
             group([line for line in case.evidence.ledger if line["what"] == "ended"], "attempt").items()}  # fmt: skip
     completed = {line["attempt"] for line in case.evidence.ledger if line.get("status") == "COMPLETED"}
@@ -137,8 +143,18 @@ def check_bill(case: Case) -> Iterator[Violation]:
             and case.jobs[row["job"]]["status"] == "completed"
         ):
             yield Violation("I3", "unbilled", attempt, f"{paid[attempt]} ms were paid")
-        if row["endpoint"] and attempt in paid and (told_ms or 0) > paid[attempt] + 1000 * MEND_S:
-            yield Violation("I3", "overbilled", attempt, f"{told_ms} ms, and {paid[attempt]} ms were paid")
+        if row["endpoint"] and attempt in paid and told_ms is not None:
+            yield from compare(case, row, int(told_ms), int(paid[attempt]))
+
+
+def compare(case: Case, row: Line, told_ms: int, paid_ms: int) -> Iterator[Violation]:
+    """Hold what is charged against what was paid: a handler's own count stands in where RunPod was not to be asked."""
+    calm = not case.hurt(row["created"], row["ended"] or row["created"], margin_s=SETTLE_S)
+    said = f"{told_ms} ms, and {paid_ms} ms were paid"
+    if told_ms > paid_ms + (1000 * SLACK_S if calm else FORGIVEN_MS):
+        yield Violation("I3", "overbilled", str(row["id"]), said)
+    if (calm and told_ms < paid_ms - FORGIVEN_MS) or (told_ms == 0 and paid_ms > 1000 * SLACK_S):
+        yield Violation("I3", "underbilled", str(row["id"]), said)
 
 
 def check_files(case: Case) -> Iterator[Violation]:

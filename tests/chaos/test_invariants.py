@@ -1,12 +1,13 @@
 """The judge of a run is no judge unless it names what is wrong: each test puts one wrong into a sound run."""
 
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.chaos.case import Case
-from tests.chaos.evidence import Evidence
+from tests.chaos.evidence import SECRETS, Evidence, leaks, secrets
 from tests.chaos.figures import percentile, recoveries, summarise, waits
 from tests.chaos.invariants import judge
 from tests.chaos.order import Order, Step
@@ -133,6 +134,9 @@ WRONGS: dict[str, tuple[str, str, int, dict[str, Any]]] = {
     "one key was answered with two jobs": ("I2 two ids", "history", 0, {"seed": 1000}),
     "RunPod was paid and no row says so": ("I3 unbilled", "attempts", 0, {"execution_ms": None}),
     "more is charged than was paid": ("I3 overbilled", "attempts", 0, {"execution_ms": 90_000}),
+    "twice of what was paid is charged": ("I3 overbilled", "attempts", 0, {"execution_ms": 2000}),
+    "twice of what was paid is charged after a blow": ("I3 overbilled", "attempts", 2, {"execution_ms": 2001}),
+    "nothing is charged": ("I3 underbilled", "attempts", 0, {"execution_ms": 0}),
     "a file is not as its row says": ("I4 file", "objects", 0, {"sha256": "abd"}),
     "a file cannot be read": ("I4 file", "objects", 1, {"decodes": False}),
     "a file is missing": ("I4 file", "objects", 2, {"key": "fars/attempt-a.json"}),
@@ -250,10 +254,31 @@ def test_a_secret_in_a_log_is_named(sound: Evidence) -> None:
     assert whats(sound) == {"I11 secret"}
 
 
+def test_passwords_of_the_database_and_of_redis_are_secrets_too(tmp_path: Path) -> None:
+    env = {name: f"{name} it is" for name in SECRETS}
+    env |= {"DATABASE_URL": "postgresql://packshot:hush-1@here:1/packshot", "REDIS_URL": "redis://:hush-2@here:2/0"}
+    known = secrets(env)
+    (tmp_path / "api.log").write_text("connecting to redis://:hush-2@here:2/0")
+    assert [line["secret"] for line in leaks(tmp_path, known)] == ["the password in REDIS_URL"]
+    (tmp_path / "api.log").write_text("hush-1 and HOOK_SECRET it is")
+    assert {line["secret"] for line in leaks(tmp_path, known)} == {"the password in DATABASE_URL", "HOOK_SECRET"}
+
+
 def test_recovery_counts_from_the_last_blow_on_a_jobs_way_and_leaves_its_work_out(sound: Evidence) -> None:
     case = Case(sound, ORDERS)
     assert recoveries(case) == [pytest.approx(0.5)]  # PostgreSQL was back at 106, and c had been at work until then
     assert sorted(waits(case)) == [pytest.approx(1.4), pytest.approx(1.5), pytest.approx(1.5), pytest.approx(2.0)]
+
+
+def test_a_charge_may_be_the_handlers_own_count_only_where_something_was_hit(sound: Evidence) -> None:
+    for charged, named in ((1900, "I3 overbilled"), (900, None)):
+        sound.attempts[0]["execution_ms"] = charged
+        assert whats(sound) == ({named} if named else set())
+    sound.attempts[0]["execution_ms"] = 1900
+    sound.faults.append({"at": 101, "until": 101, "name": "kill watch1", "part": "watch1", "told": None})
+    assert whats(sound) == set()
+    sound.attempts[0]["execution_ms"] = 0
+    assert whats(sound) == {"I3 underbilled"}
 
 
 def test_a_slow_recovery_breaks_the_run(sound: Evidence) -> None:

@@ -1,10 +1,14 @@
 """What the end of a job opens in its flow: all of it in one transaction, each step once, and nothing twice."""
 
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from pydantic import field_validator
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from db import course, flow_pages, intake, life, upkeep
 from db.base import soon, transaction
@@ -14,7 +18,7 @@ from db.intake import IdempotencyKey, Key
 from db.jobs import Job
 from db.traces import DAY_S
 from tests.db import rows
-from tests.noop import NOOP
+from tests.noop import NOOP, NoopParams
 from tools import flow, plan
 from tools.catalog import TOOLS
 from tools.flow import FlowNotFound
@@ -127,6 +131,52 @@ def test_jobs_of_two_flows_that_end_together_in_two_orders_do_not_wait_for_each_
 
     assert sum(rows.at_once(8, end_both)) == 2
     assert [shown(flow_id) for flow_id, _ in pairs] == [{"a": "completed", "b": "processing"}] * 2
+
+
+class MoodyParams(NoopParams):
+    """What is told to a tool with a fault of its own."""
+
+    @field_validator("word")
+    @classmethod
+    def fall_over(cls, word: str) -> str:
+        """Fall over a word that only a result brings."""
+        if word == "boom":
+            raise RuntimeError(word)
+        if word == "gone":
+            raise SQLAlchemyError(word)
+        return word
+
+
+MOODY = replace(NOOP, name="moody", params=MoodyParams)
+
+
+def test_what_nobody_foresaw_while_a_step_is_opened_fails_that_step_and_never_the_end_before_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(TOOLS, MOODY.name, MOODY)
+    behind = [{**step("b", "${a.word}"), "tool": "moody"}, step("c", "${a.word}"), step("d", "${b.word}")]
+    flow_id, ((first, _),) = start(step("a"), *behind)
+    with suppress(RuntimeError):
+        end(first, word="boom")
+    assert rows.job(first).status == "completed"
+    assert shown(flow_id) == {"a": "completed", "b": "failed", "c": "processing", "d": "cancelled"}
+    told = {one["id"]: one for one in flow_pages.read(flow_id)["steps"]}
+    assert (told["b"]["error"]["code"], told["b"]["error"]["retryable"]) == ("internal", False)
+    (line,) = (line for line in caplog.records if line.exc_info)
+    assert line.exc_info is not None
+    assert isinstance(line.exc_info[1], RuntimeError)
+    end(UUID(told["c"]["jobs"][0]["job_id"]))
+    assert flow_pages.read(flow_id)["status"] == "failed"
+
+
+def test_a_database_that_fails_while_a_step_is_opened_takes_the_end_before_it_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(TOOLS, MOODY.name, MOODY)
+    flow_id, ((first, _),) = start(step("a"), {**step("b", "${a.word}"), "tool": "moody"})
+    with pytest.raises(SQLAlchemyError):
+        end(first, word="gone")
+    assert (rows.job(first).status, shown(flow_id)) == ("pending", {"a": "processing", "b": "pending"})
 
 
 def test_a_cancelled_flow_opens_nothing_and_ends_with_its_last_job() -> None:

@@ -39,3 +39,12 @@ def test_an_outcome_is_read_as_it_was_kept(store: Bucket) -> None:
     stored = store.head(f"results/{attempt_id}.json")
     assert stored
     assert stored.content_type == "application/json"
+
+
+@pytest.mark.parametrize("kept", [b"", b"{}", b'{"engine": "gpu", "seconds": "long"}', b"\xff"])
+def test_an_outcome_that_cannot_be_read_is_one_that_failed(store: Bucket, kept: bytes) -> None:
+    attempt_id = str(uuid4())
+    store.put(claims.outcome_key(attempt_id), kept)
+    found = claims.find_outcome(attempt_id)
+    assert found is not None
+    assert ((found.error or {})["code"], found.file) == ("handler_failed", None)

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from PIL import Image
 from settings import settings
 from storage.address import parse
 from storage.bucket import Bucket
-from storage.door import ARCHIVE, DOORS, admit_picture, take_picture
+from storage.door import ARCHIVE, DOORS, admit_dataset, admit_picture, take_picture
 from tools import kinds
 from tools.errors import FileNotFound, NotAnImage, PathNotAllowed, ToolError, UrlBlocked
 
@@ -77,9 +77,24 @@ def test_what_may_not_come_in_is_refused_with_a_sentence(store: Bucket, given: s
     assert refused.value.detail.endswith(".")
 
 
-def test_our_own_host_is_no_stranger() -> None:
+@pytest.fixture(name="named")
+def name_hosts(store: Bucket) -> Iterator[None]:  # noqa: ARG001 - it must run
+    """Give the house names of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PUBLIC_URL", "https://packshot.example/")
+        patch.setenv("TRUSTED_HOSTS", "Pictures.example, .other.example")
+        settings.cache_clear()
+        yield
+    settings.cache_clear()
+
+
+@pytest.mark.parametrize("host", ["packshot.example", "pictures.example", "other.example", "PACKSHOT.example."])
+@pytest.mark.usefixtures("named")
+def test_our_own_host_is_no_stranger(host: str) -> None:
     with pytest.raises(UrlBlocked, match="our own"):
-        admit_picture("https://packshot.example/api/images/x.png", blocked_hosts={"packshot.example"})
+        DOORS["image"](f"https://{host}/api/images/x.png")
+    with pytest.raises(UrlBlocked, match="our own"):
+        admit_dataset([f"https://{host}/api/images/{n}.png" for n in range(4)])
 
 
 def test_bytes_that_are_no_picture_leave_nothing_behind(store: Bucket) -> None:

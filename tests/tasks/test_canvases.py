@@ -234,6 +234,16 @@ def test_what_a_task_of_other_people_hands_on_comes_in_by_the_door(address: str)
     assert job["error"]["code"] == "path_not_allowed"
 
 
+@pytest.mark.parametrize("address", ["https://[bad", "https://a\u2100b.example/x.png"])
+def test_an_address_that_cannot_be_read_ends_its_own_step_however_late_it_comes(address: str) -> None:
+    sent: Any = chain(nap.s(seed=1), mask.s(object_name="bag", image_url=address), video.s()).apply_async()
+    first, second, third = wait_for_end(sent.parent.parent.id, sent.parent.id, sent.id)
+    assert (first["status"], second["status"]) == ("completed", "failed")
+    assert (second["error"]["code"], third["error"]["code"]) == ("url_blocked", "upstream_failed")
+    wait_until(lambda: rows.job(first["job_id"]).settled_at is not None)
+    assert len(rows.job(first["job_id"]).attempts) == 1
+
+
 NAMED = {"model_name": "Bag", "trigger_word": "TOK_BAG"}
 
 

@@ -11,9 +11,9 @@ from db.runs import Meter
 from storage.bucket import bucket
 from tasks import ending, strangers
 from tasks.app import app
-from tasks.ending import own_meter
+from tasks.ending import Found, own_meter
 from tests.db import rows
-from tools.errors import Cancelled, NoOutput
+from tools.errors import Cancelled, HandlerFailed, NoOutput
 from tools.outcome import Outcome, StoredFile
 
 
@@ -62,6 +62,35 @@ def test_a_file_is_believed_only_as_the_bucket_has_it(stored: StoredFile, lie: d
     told = ending.confirm(honest.model_copy(update={"file": stored.model_copy(update=lie)}))
     assert told.file is None
     assert (told.error or {})["code"] == NoOutput.code
+
+
+@pytest.mark.parametrize("address", ["/tmp/a.png", "https://bucket.example/a.png", "r2://packshot/../a.png", ""])
+def test_a_file_whose_address_cannot_be_read_is_no_file_and_the_rest_of_the_outcome_stays(
+    stored: StoredFile, address: str
+) -> None:  # fmt: skip
+    said = Outcome(engine="gpu", seconds=3, params={"seed": 7}, file=stored.model_copy(update={"r2_path": address}))
+    told = ending.confirm(said)
+    assert (told.file, told.seconds, told.params) == (None, 3, {"seed": 7})
+    assert (told.error or {})["code"] == NoOutput.code
+    assert repr(address) in (told.error or {})["detail"]
+
+
+@pytest.mark.parametrize("more", [{"sampler": "new"}, {"mask_blur": -1}])
+@pytest.mark.usefixtures("database", "redis_url")
+def test_params_that_the_house_does_not_know_fail_the_job_that_was_paid_for_and_no_other(
+    stored: StoredFile, more: dict[str, Any]
+) -> None:
+    params = {**rows.GIVEN["mask"], "seed": 1}
+    found = [
+        Found(job_id, rows.start(job_id), Outcome(engine="gpu", seconds=2, params=told, file=stored))
+        for job_id, told in ((rows.accept(), {**params, **more}), (rows.accept(), params))
+    ]
+    ending.conclude_all(found)
+    bad, good = (rows.job(one.job_id) for one in found)
+    assert (good.status, bad.status) == ("completed", "failed")
+    assert ((bad.error or {})["code"], (bad.error or {})["retryable"]) == (HandlerFailed.code, False)
+    assert next(iter(more)) in (bad.error or {})["detail"]
+    assert (bad.gpu_seconds, (bad.outcome or {})["file"]["r2_path"]) == (2, stored.r2_path)
 
 
 @pytest.mark.usefixtures("database", "redis_url")

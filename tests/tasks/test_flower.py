@@ -58,6 +58,21 @@ def test_a_canvas_shows_no_prompt_and_no_signed_address(redis: Redis) -> None:
     }
 
 
+def nest(depth: int) -> Any:
+    return [nest(depth - 1)] if depth else []
+
+
+@pytest.mark.parametrize(
+    "given", ["https://[bad", "https://a\u2100b.example/x.png", 10**5000, nest(900)],
+    ids=["an open bracket", "a host that is another", "more digits than Python writes", "very deep"],
+)  # fmt: skip
+def test_what_cannot_be_shown_is_left_out_and_stops_nothing(given: Any) -> None:
+    said = brief.shown([given], {"image_url": given, "seed": 7}, "t")
+    assert "…" in said["argsrepr"]
+    assert "…" in said["kwargsrepr"]
+    assert said["kwargsrepr"].endswith(", seed=7}")
+
+
 def test_a_task_leads_to_its_job_and_a_job_to_its_task(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PUBLIC_URL", "https://packshot.example/")
     monkeypatch.setenv("FLOWER_URL", "https://flower.example/")

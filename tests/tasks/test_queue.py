@@ -7,13 +7,14 @@ from uuid import UUID, uuid4
 
 import pytest
 from redis import Redis
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from db import attempts, intake
 from db.attempts import Seen
 from db.base import transaction
 from db.intake import Asked
 from db.jobs import Job
+from db.traces import Attempt
 from tasks import handle
 from tasks.remotes import queue
 from tasks.remotes.remote import Ended, Lost, Running
@@ -58,6 +59,13 @@ def test_a_message_that_is_lost_time_and_again_is_put_again_within_a_minute(redi
         assert again_s(job) <= 40
         assert redis.llen(queue.QUEUE) == 1
         redis.delete(queue.QUEUE)
+
+
+def test_an_attempt_may_wait_for_days(redis: Redis) -> None:  # noqa: ARG001 - it cleans up
+    job = waiting()
+    with transaction() as session:
+        session.execute(update(Attempt).values(sends=10_000))
+    assert again_s(job) == 40
 
 
 def test_where_all_messages_wait_none_is_added(redis: Redis) -> None:

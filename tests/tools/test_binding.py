@@ -108,6 +108,12 @@ def test_a_reference_to_a_field_that_is_not_there_names_those_that_are(path: str
     assert known.get(path) in [*entry["suggestions"], None]
 
 
+@pytest.mark.parametrize("number", ["²", "٣", "1" * 5000], ids=["raised", "Arabic", "longer than Python reads"])
+def test_only_a_plain_number_names_one_result_of_many(number: str) -> None:
+    with pytest.raises(InvalidInput, match="names no field of that result"):
+        read("image_url", f"${{gen.{number}.r2_path}}", {"gen": Handed("generate", [GENERATED.values] * 4)})
+
+
 def test_a_referenced_value_is_held_to_the_contract() -> None:
     error = refusal(InvalidInput, "mask", {"image_url": "${0.model_id}", "object_name": "x"}, [GENERATED])
     assert error.details["errors"][0]["pointer"] == "/image_url"

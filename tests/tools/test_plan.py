@@ -136,9 +136,37 @@ WRONG: dict[str, tuple[list[Any], dict[str, Any], str]] = {
         [step("gen", "generate", {"model_id": "${inputs.model}", "prompt": "x"})], {"inputs": {"modle": 1}},
         "gen.model_id: ${inputs.model} names no input that was given (given: modle).",
     ),
+    "one of two inputs that was not given": (
+        [step("gen", "generate", {"model_id": 1, "prompt": "${inputs.a} ${inputs.b}"})], {"inputs": {"a": "x"}},
+        "gen.prompt: ${inputs.b} names no input that was given (given: a).",
+    ),
+    "an input inside of a text that is none": (
+        [step("gen", "generate", {"model_id": 1, "prompt": "a ${inputs.size} bag"})], {"inputs": {"size": {}}},
+        "gen.prompt: ${inputs.size} is neither a text nor a number, so it cannot stand inside of a text.",
+    ),
+    "a field that an input does not have": (
+        [step("gen", "generate", {"model_id": "${inputs.of.modle}", "prompt": "x"})], {"inputs": {"of": {"model": 1}}},
+        "gen.model_id: ${inputs.of.modle} names no field of that result. Did you mean model?",
+    ),
+    "a number that an input does not have": (
+        [{**GEN, "foreach": "${inputs.words.3}"}], {"inputs": {"words": ["a"]}},
+        "gen.foreach: ${inputs.words.3} names a result that is not there: there are 1, from 0.",
+    ),
     "an input out of its range": (
         [step("gen", "generate", {"model_id": "${inputs.model}", "prompt": "x"})], {"inputs": {"model": 0}},
         "gen.model_id: Input should be greater than or equal to 1.",
+    ),
+    "a number that is none to Python": (
+        [{**GEN, "count": 2}, step("film", "video", {"image_url": "${gen.².r2_path}"})], {},
+        "film.image_url: ${gen.².r2_path} names no field of that result.",
+    ),
+    "a number of more digits than Python reads": (
+        [{**GEN, "count": 2}, step("film", "video", {"image_url": f"${{gen.{'1' * 5000}.r2_path}}"})], {},
+        "names no field of that result.",
+    ),
+    "a number of an input that is none to Python": (
+        [step("gen", "generate", {"model_id": 1, "prompt": "${inputs.words.²}"})], {"inputs": {"words": ["a"]}},
+        "gen.prompt: ${inputs.words.²} names no",
     ),
     "each of nothing": (
         [step("gen", "generate", {"model_id": 1, "prompt": "${each}"})], {},
@@ -155,6 +183,18 @@ WRONG: dict[str, tuple[list[Any], dict[str, Any], str]] = {
     "a bad member of a list": (
         [step("gen", "generate", {"model_id": 1, "prompt": "${each}"}, foreach=["a", ""])], {},
         "gen.prompt: String should have at least 1 character.",
+    ),
+    "more jobs than a flow may have": (
+        [{**GEN, "id": f"gen{n}", "count": 1000} for n in range(11)], {},
+        "steps: this makes 11000 jobs; 10000 is the most (docs/flows.md).",
+    ),
+    "a short text that becomes a long one": (
+        [step("gen", "generate", {"model_id": 1, "prompt": "${each}" * 1000}, foreach=["y" * 10_000])], {},
+        "steps: with its references read, this tells the jobs 10007029 characters; 4000000 is the most (docs/flows.md)",
+    ),
+    "an input that stands too often": (
+        [step("gen", "generate", {"model_id": 1, "prompt": "${inputs.y}" * 1000})], {"inputs": {"y": "y" * 10_000}},
+        "inputs: with its references read, this tells the jobs 10000000 characters; 4000000 is the most",
     ),
     "an unknown way to fail": ([{**GEN, "on_error": "ignore"}], {}, "0.on_error: Input should be 'fail' or 'skip'."),
 }  # fmt: skip
@@ -178,6 +218,15 @@ def test_all_that_is_wrong_is_named_at_once_and_where() -> None:
         make(step("gen", "generate", {"model_id": 0, "prompt": "x"}), step("film", "video", {"length": 34}))
     found = [error["pointer"] for error in caught.value.details["errors"]]
     assert found == ["/steps/0/with/model_id", "/steps/1/with/length"]
+
+
+def test_an_input_that_cannot_be_used_is_not_called_missing() -> None:
+    gen = step("gen", "generate", {"model_id": "${inputs.model}", "prompt": "a ${inputs.size} bag"})
+    with pytest.raises(InvalidInput) as caught:
+        make(gen, inputs={"size": {}})
+    assert [(one["pointer"], one["code"]) for one in caught.value.details["errors"]] == [
+        ("/steps/0/with/model_id", "missing_input"), ("/steps/0/with/prompt", "invalid_input"),
+    ]  # fmt: skip
 
 
 def test_steps_are_put_in_an_order_in_which_they_can_run() -> None:
