@@ -13,7 +13,7 @@ from embedded import contact_sheet, demo_end, demo_http
 from embedded.demo_client import Client
 from embedded.demo_photos import Product
 from embedded.demo_report import Report
-from embedded.demo_screen import Screen
+from embedded.demo_screen import Screen, is_terminal
 from embedded.demo_script import Script
 from embedded.doctor import is_running
 from embedded.house import House, lived_in, remembered
@@ -111,7 +111,7 @@ def next_steps(stage: Stage) -> list[tuple[str, str]]:
         *stays,
         (f"{stage.address('api')}/docs", "try the API in the browser"),
         (stage.address("flower"), "look on in Flower: user packshot,"),
-        ("", f"password {stage.house.secrets['flower']}"),
+        ("", f"password {stage.house.password(shown=is_terminal())}"),
     ]
 
 

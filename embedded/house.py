@@ -35,6 +35,10 @@ class House:
         """The folder of `<child>.log`."""
         return self.data / "log"
 
+    def password(self, *, shown: bool) -> str:
+        """Tell Flower's password to who sits before a terminal; elsewhere, where it is kept, only where it lies."""
+        return self.secrets["flower"] if shown else f"in {self.data / 'secrets.json'}"
+
     def env(self, given: Mapping[str, str]) -> dict[str, str]:
         """Say where everything is, as environment variables; what is given wins, but for keys of another bucket."""
         own = self.defaults(given)

@@ -59,13 +59,13 @@ def up(data: Path, wishes: Wishes) -> int:
 
 
 def table(house: House, *, shown: bool) -> str:
-    """Say where everything is, and Flower's password to who sits before a terminal: what goes elsewhere is kept."""
+    """Say where everything is."""
     return TABLE.format(
         api=f"http://{HOST}:{house.ports['api']}",
         flower=f"http://{HOST}:{house.ports['flower']}",
         metrics=f"http://{HOST}:{house.ports['metrics']}",
         api_metrics=f"http://{HOST}:{house.ports['api_metrics']}",
-        password=house.secrets["flower"] if shown else f"in {house.data / 'secrets.json'}",
+        password=house.password(shown=shown),
         data=house.data,
         logs=house.logs,
         env=house.data / "env",
