@@ -31,7 +31,7 @@ import json, os
 told = dict(line.split(":", 1) for line in open("/proc/self/status"))
 mounts = [line.split()[1:4:2] for line in open("/proc/self/mounts")]
 print(json.dumps({
-    "user": os.getresuid(), "groups": os.getgroups(),
+    "user": os.getresuid(), "groups": sorted({*os.getgroups()} - {os.getgid()}),
     "capabilities": [name for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb") if int(told[name], 16)],
     "new_privileges": told["NoNewPrivs"].strip() != "1",
     "writable": [place for place, options in mounts if "ro" not in options.split(",") and os.path.isdir(place)],

@@ -1,4 +1,4 @@
-"""Jobs that a worker prepares: the watcher and other workers leave them alone, for as long as that may take."""
+"""Jobs that a worker prepares: the watcher and other workers leave them alone, for as long as that worker lives."""
 
 from uuid import UUID
 
@@ -8,8 +8,8 @@ from db import life
 from db.base import quick, reachable, soon, transaction
 from db.jobs import BLOCKED, SEND_AGAIN_S, Job
 
-#: How a job is shown while all the photos of a dataset come in, and for how many seconds that is one worker's.
-PREPARING, LEASE_S = "preparing", 300
+#: How a job is shown while all the photos of a dataset come in, and for how many seconds it is then one worker's.
+PREPARING, LEASE_S = "preparing", 30.0
 
 
 def begin(job_id: UUID) -> bool:
@@ -22,6 +22,13 @@ def begin(job_id: UUID) -> bool:
             return False
         job.stage, job.due_at = PREPARING, soon(LEASE_S)
     return True
+
+
+def renew(job_id: UUID) -> None:
+    """Keep it for another while."""
+    mine = update(Job).where(Job.id == job_id, Job.status == "pending", Job.stage == PREPARING)
+    with reachable(), quick().connect() as connection:
+        connection.execute(mine.values(due_at=soon(LEASE_S)))
 
 
 def expect(job_id: UUID, seconds: float) -> bool:

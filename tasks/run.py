@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,7 @@ from storage.door import ARCHIVE, admit
 from tasks import answers, ending
 from tasks.app import app
 from tasks.canvas import read_id
+from tasks.hold import held
 from tasks.remotes.choice import endpoint_of
 from tools.binding import bind, inherits
 from tools.catalog import TOOLS
@@ -109,15 +111,11 @@ def advance(call: Call) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """
     if call.resumed and (ended := life.read_end(call.job_id)):
         return ended
-    if is_slow(call) and not preparing.begin(call.job_id):
-        return None, None
-    # A message that says something is most likely the first: what it says is bound before the row is locked.
-    try:
-        prepared = prepare(call) if call.given or call.upstream else None
-    except Unavailable:
-        if preparing.expect(call.job_id, AGAIN_S):
-            raise
-        prepared = None
+    with held(call.job_id) if is_slow(call) else nullcontext(enter_result=True) as mine:
+        if not mine:
+            return None, None
+        # A message that says something is most likely the first: what it says is bound before the row is locked.
+        prepared = try_to_prepare(call) if call.given or call.upstream else None
     job, attempt = step(call, prepared)
     if job.status == "pending" and job.params is None:
         job, attempt = step(call, prepare(call))
@@ -153,6 +151,16 @@ def prepare(call: Call) -> Prepared:
         raise
     except ToolError as error:
         return Prepared(None, drawn, error)
+
+
+def try_to_prepare(call: Call) -> Prepared | None:
+    """Prepare it; None where something is away that the job, by its row, does not need any more. Raises Unavailable."""
+    try:
+        return prepare(call)
+    except Unavailable:
+        if preparing.expect(call.job_id, AGAIN_S):
+            raise
+        return None
 
 
 def proved(handed: Mapping[str, Handed]) -> set[str]:
