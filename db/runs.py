@@ -55,10 +55,10 @@ def may_send(*attempt_ids: UUID) -> set[UUID]:
 
 
 def give_back(attempt_id: UUID) -> None:
-    """Give the right back: the remote surely has not taken the attempt."""
+    """Give the right back: the remote surely has not taken the attempt, so that it was not sent."""
     intent = update(Attempt).where(Attempt.id == attempt_id, Attempt.remote_id.is_(None))
     with reachable(), quick().connect() as connection:
-        connection.execute(intent.values(beat_at=None))
+        connection.execute(intent.values(beat_at=None, sends=func.greatest(Attempt.sends - 1, 0)))
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ def test_the_right_to_send_ends_by_itself_or_when_it_is_given_back(running: tupl
     assert runs.may_send(running[1])
     assert not runs.may_send(running[1])
     runs.give_back(running[1])
+    assert attempt(running[1]).sends == 0, "it surely was not sent"
     assert runs.may_send(running[1])
     change(running[1], beat_at=soon(-runs.SEND_S - 1))
     assert runs.may_send(running[1])
