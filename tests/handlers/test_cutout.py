@@ -71,7 +71,7 @@ def test_a_good_outline_of_a_strangers_photo_comes_without_one(bench: Bench, pho
 
 
 def test_confidence_tells_right_outlines_from_wrong_ones() -> None:
-    portraits = list(take(32))
+    portraits = list(take(16))
     found = [cutout.find(each.image) for each in portraits]
     sure = np.array([one.confidence if one else 0.0 for one in found])
     agreed = np.array(
