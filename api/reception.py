@@ -2,6 +2,7 @@
 
 import select
 import socket
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from errno import EPIPE
@@ -31,6 +32,9 @@ STEP_S = 1.0
 
 #: Seconds that a caller has to hear us out once we have hung up, and bytes that it may still send.
 GOODBYE_S, MOST_LEFT = 2.0, 64 * 1024
+
+#: How a line is closed: at once, by a reset; or as usual.
+RESET, FAREWELL = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
 
 
 class Line(socket.socket):
@@ -84,13 +88,18 @@ class Line(socket.socket):
         self.waited_s += monotonic() - began
 
     def part(self, goodbye_s: float = GOODBYE_S) -> None:
-        """Hang up, and let the caller hear all of what was said before: a reset would take it from him."""
+        """Hang up, and let the caller hear all of what was said before: a reset would take it from him.
+
+        Who still has not hung up then is told by one: else he would try to send on for a minute.
+        """
         with suppress(OSError):
+            self.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             self.shutdown(socket.SHUT_WR)
             until, left = monotonic() + goodbye_s, MOST_LEFT
             while left > 0 and (patience := until - monotonic()) > 0:
                 self.settimeout(patience)
                 if not (data := self.recv(4096)):
+                    self.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, FAREWELL)
                     break
                 left -= len(data)
         with suppress(OSError):
