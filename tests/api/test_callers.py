@@ -152,9 +152,7 @@ def test_a_key_costs_a_submit_and_a_poll_one_statement_at_most(
     free, bound = make(), make(jobs_in_flight=1000, gpu_seconds_per_day=1e6, money_per_month=1e6)
     path = f"/api/nap/{job_id}"
     asked = [statements(lambda: ask(locked, free, path)) for _ in range(4)]
-    assert (asked[0], asked.count(1) >= 2, max(asked)) == (2, True, 2), (
-        "another connection prepares it, too"
-    )
+    assert (asked[0], asked.count(1) >= 2, max(asked)) == (2, True, 2), "another connection prepares it, too"
     assert [statements(lambda: nap(locked, free)) for _ in range(2)] == [1, 1]
     assert [statements(lambda: ask(locked, bound, path)) for _ in range(3)][::2] == [2, 1]
     assert [statements(lambda: nap(locked, bound)) for _ in range(2)] == [2, 2]
